@@ -1,0 +1,1 @@
+"""jaxcls: classifiers for when the textbook's assumptions fail."""

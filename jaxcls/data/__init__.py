@@ -1,0 +1,1 @@
+"""Sources, plans, pipelines, augmentation and mixing."""

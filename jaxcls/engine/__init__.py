@@ -1,0 +1,1 @@
+"""Mesh, train loop, checkpoints, logging and preflight."""

@@ -1,0 +1,1 @@
+"""How one batch or one stage changes the parameters."""

@@ -1,0 +1,1 @@
+"""Pure objectives: arrays in, per-example arrays out."""

@@ -1,0 +1,1 @@
+"""Optax transformations, schedules and gradient estimators."""

@@ -1,0 +1,1 @@
+"""What a learner gets to see, when, and with which labels."""
