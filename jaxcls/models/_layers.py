@@ -1,0 +1,161 @@
+"""The few layers that the models share."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.sharding import PartitionSpec as P
+
+from jaxcls.models import _init
+
+
+def constrain_batch(x: jax.Array) -> jax.Array:
+  """Keeps an activation split over the batch; without a mesh, nothing.
+
+  Fully sharded parameters need it at block edges: XLA may otherwise gather
+  the batch instead of the weights (266 GiB instead of 93 for a ViT-B).
+  """
+  axes = jax.sharding.get_abstract_mesh().axis_names
+  axes = tuple(a for a in ("data", "fsdp") if a in axes)
+  return jax.lax.with_sharding_constraint(x, P(axes)) if axes else x
+
+
+def _promote(arrays, /, *, dtype):
+  """Casts inputs and weights, then gathers the cast (smaller) weights."""
+  cast = [None if a is None else jnp.asarray(a, dtype) for a in arrays]
+  mesh = jax.sharding.get_abstract_mesh()
+  if "fsdp" in mesh.axis_names and mesh.shape["fsdp"] > 1:
+    gather = lambda w: jax.lax.with_sharding_constraint(w, P())
+    cast[1:] = [None if w is None else gather(w) for w in cast[1:]]
+  return tuple(cast)
+
+
+def linear(
+  d_in: int,
+  d_out: int,
+  *,
+  rngs: nnx.Rngs,
+  dtype: jnp.dtype,
+  kernel_init: Callable | None = None,
+) -> nnx.Linear:
+  """A dense layer with host initialisers and gathered weights."""
+  return nnx.Linear(
+    d_in,
+    d_out,
+    dtype=dtype,
+    promote_dtype=_promote,
+    kernel_init=kernel_init or _init.lecun_normal(),
+    bias_init=_init.constant(0.0),
+    rngs=rngs,
+  )
+
+
+def conv(
+  d_in: int,
+  d_out: int,
+  size: int,
+  stride: int = 1,
+  *,
+  rngs: nnx.Rngs,
+  dtype: jnp.dtype,
+  use_bias: bool = False,
+  padding: str | Sequence = "SAME",
+) -> nnx.Conv:
+  """A square convolution with He initialisation, no bias by default."""
+  return nnx.Conv(
+    d_in,
+    d_out,
+    (size, size),
+    (stride, stride),
+    padding=padding,
+    use_bias=use_bias,
+    dtype=dtype,
+    promote_dtype=_promote,
+    kernel_init=_init.he_normal(),
+    bias_init=_init.constant(0.0),
+    rngs=rngs,
+  )
+
+
+def make_norm(
+  name: str, *, rngs: nnx.Rngs, dtype: jnp.dtype
+) -> Callable[..., nnx.Module]:
+  """Returns `norm(width, scale=1.0)` for "batch", "group" or "layer".
+
+  Batch normalisation under a sharded batch uses global statistics.
+
+  Raises:
+    ValueError: name is none of the three.
+  """
+  kwargs = dict(dtype=dtype, bias_init=_init.constant(0.0), rngs=rngs)
+  if name == "batch":
+    make = partial(nnx.BatchNorm, momentum=0.9, **kwargs)
+  elif name == "group":
+    make = lambda width, **kw: nnx.GroupNorm(
+      width, num_groups=min(32, width), **kwargs, **kw
+    )
+  elif name == "layer":
+    make = partial(nnx.LayerNorm, epsilon=1e-6, **kwargs)
+  else:
+    raise ValueError(f"norm must be 'batch', 'group' or 'layer', got {name!r}.")
+  return lambda width, scale=1.0: make(width, scale_init=_init.constant(scale))
+
+
+def head(width: int, num_classes: int, *, rngs: nnx.Rngs) -> nnx.Linear:
+  """The output layer: zero kernel, so training starts at uniform logits.
+
+  It computes in float32 whatever the body does.
+  """
+  return linear(
+    width,
+    num_classes,
+    rngs=rngs,
+    dtype=jnp.float32,
+    kernel_init=_init.constant(0.0),
+  )
+
+
+class Dropout(nnx.Module):
+  """Drops units, or whole examples' branches, with an explicit key."""
+
+  def __init__(self, rate: float, *, per_example: bool = False):
+    """Stores the rate.
+
+    Args:
+      rate: probability of a zero, in [0, 1).
+      per_example: one draw an example (stochastic depth, Huang et al. 2016,
+        arXiv:1603.09382) instead of one a unit.
+    """
+    if not 0 <= rate < 1:
+      raise ValueError(f"dropout rate must be in [0, 1), got {rate}.")
+    self.rate = rate
+    self.per_example = per_example
+    self.deterministic = False
+
+  def __call__(self, x: jax.Array, key: jax.Array | None) -> jax.Array:
+    """Returns x with zeros, scaled by 1 / (1 - rate); eval mode returns x."""
+    if self.deterministic or self.rate == 0:
+      return x
+    if key is None:
+      raise ValueError(
+        "key must be given when a model with dropout is trained, got None. "
+        "Call net(..., train=True, key=key)."
+      )
+    shape = x.shape[:1] + (1,) * (x.ndim - 1) if self.per_example else x.shape
+    keep = jax.random.bernoulli(key, 1 - self.rate, shape)
+    return jnp.where(keep, x / (1 - self.rate), 0)
+
+
+def as_dtype(name: str) -> jnp.dtype:
+  """Returns the compute dtype of a config's string.
+
+  Raises:
+    ValueError: not "float32", "bfloat16" or "float16".
+  """
+  if name not in ("float32", "bfloat16", "float16"):
+    raise ValueError(
+      f"dtype must be 'float32', 'bfloat16' or 'float16', got {name!r}."
+    )
+  return jnp.dtype(name)
