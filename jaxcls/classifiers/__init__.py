@@ -1,1 +1,22 @@
 """Closed-form classifiers on frozen features."""
+
+from jaxcls.classifiers._knn import fit_knn as fit_knn
+from jaxcls.classifiers._knn import predict_knn as predict_knn
+from jaxcls.classifiers._logistic_regression import (
+  fit_logistic_regression as fit_logistic_regression,
+)
+from jaxcls.classifiers._logistic_regression import (
+  predict_logistic_regression as predict_logistic_regression,
+)
+from jaxcls.classifiers._naive_bayes import fit_naive_bayes as fit_naive_bayes
+from jaxcls.classifiers._naive_bayes import (
+  predict_naive_bayes as predict_naive_bayes,
+)
+from jaxcls.classifiers._nearest_class_mean import (
+  fit_nearest_class_mean as fit_nearest_class_mean,
+)
+from jaxcls.classifiers._nearest_class_mean import (
+  predict_nearest_class_mean as predict_nearest_class_mean,
+)
+from jaxcls.classifiers._ridge import fit_ridge as fit_ridge
+from jaxcls.classifiers._ridge import predict_ridge as predict_ridge

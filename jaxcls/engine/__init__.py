@@ -1,1 +1,12 @@
 """Mesh, train loop, checkpoints, logging and preflight."""
+
+from jaxcls.engine._config import ConfigError as ConfigError
+from jaxcls.engine._config import complete as complete
+from jaxcls.engine._config import load_config as load_config
+from jaxcls.engine._log import read_metrics as read_metrics
+from jaxcls.engine._loop import Diverged as Diverged
+from jaxcls.engine._loop import Stopped as Stopped
+from jaxcls.engine._mesh import make_mesh as make_mesh
+from jaxcls.engine._program import Program as Program
+from jaxcls.engine._program import build as build
+from jaxcls.engine._train import train as train

@@ -1,1 +1,22 @@
 """Metrics, probes and reports."""
+
+from jaxcls.evaluation._calibration import brier_score as brier_score
+from jaxcls.evaluation._calibration import (
+  expected_calibration_error as expected_calibration_error,
+)
+from jaxcls.evaluation._calibration import (
+  negative_log_likelihood as negative_log_likelihood,
+)
+from jaxcls.evaluation._evaluate import (
+  evaluate_predictions as evaluate_predictions,
+)
+from jaxcls.evaluation._metrics import EVALUATOR_VERSION as EVALUATOR_VERSION
+from jaxcls.evaluation._metrics import accuracy as accuracy
+from jaxcls.evaluation._metrics import balanced_accuracy as balanced_accuracy
+from jaxcls.evaluation._metrics import confusion_matrix as confusion_matrix
+from jaxcls.evaluation._metrics import macro_f1 as macro_f1
+from jaxcls.evaluation._metrics import per_class_accuracy as per_class_accuracy
+from jaxcls.evaluation._metrics import top_k_accuracy as top_k_accuracy
+from jaxcls.evaluation._probes import knn_probe as knn_probe
+from jaxcls.evaluation._probes import linear_probe as linear_probe
+from jaxcls.evaluation._probes import naive_bayes_probe as naive_bayes_probe

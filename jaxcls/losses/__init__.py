@@ -1,1 +1,30 @@
 """Pure objectives: arrays in, per-example arrays out."""
+
+from jaxcls.losses._classification import (
+  cross_entropy_loss as cross_entropy_loss,
+)
+from jaxcls.losses._classification import focal_loss as focal_loss
+from jaxcls.losses._classification import (
+  generalized_cross_entropy_loss as generalized_cross_entropy_loss,
+)
+from jaxcls.losses._classification import (
+  logit_adjusted_loss as logit_adjusted_loss,
+)
+from jaxcls.losses._classification import poly_loss as poly_loss
+from jaxcls.losses._classification import (
+  squared_error_loss as squared_error_loss,
+)
+from jaxcls.losses._classification import (
+  symmetric_cross_entropy_loss as symmetric_cross_entropy_loss,
+)
+from jaxcls.losses._reduce import mean_where as mean_where
+from jaxcls.losses._soft_targets import (
+  binary_cross_entropy_loss as binary_cross_entropy_loss,
+)
+from jaxcls.losses._soft_targets import entropy as entropy
+from jaxcls.losses._soft_targets import (
+  kl_divergence_loss as kl_divergence_loss,
+)
+from jaxcls.losses._soft_targets import (
+  soft_cross_entropy_loss as soft_cross_entropy_loss,
+)

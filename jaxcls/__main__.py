@@ -1,0 +1,7 @@
+"""python -m jaxcls."""
+
+import sys
+
+from jaxcls import cli
+
+sys.exit(cli.main())

@@ -1,0 +1,165 @@
+"""Atomic, asynchronous checkpoints: state and position together."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from jaxcls import learners
+from jaxcls.engine import _mesh
+
+
+class Checkpoints:
+  """The checkpoints of one run folder, numbered by step.
+
+  A save is written aside and renamed when complete, so a kill in the middle
+  loses only the steps since the one before.
+  """
+
+  def __init__(self, folder: pathlib.Path, *, keep: int):
+    """Opens or makes the folder; removes what a killed save left.
+
+    Args:
+      folder: absolute path.
+      keep: how many of the newest to keep.
+    """
+    options = ocp.CheckpointManagerOptions(
+      max_to_keep=keep, cleanup_tmp_directories=True, create=True
+    )
+    self.folder = folder
+    self._manager = ocp.CheckpointManager(folder.resolve(), options=options)
+
+  def save(
+    self,
+    step: int,
+    state: learners.State,
+    meta: Mapping[str, Any],
+    *,
+    force: bool = False,
+  ) -> None:
+    """Starts a save; the caller may donate `state` at once.
+
+    Args:
+      step: number of the checkpoint.
+      state: what to save.
+      meta: JSON-like, saved with it.
+      force: replaces a checkpoint of the same step.
+    """
+    if force and step in self._manager.all_steps():
+      self._manager.wait_until_finished()
+      self._manager.delete(step)
+    self._manager.save(
+      step,
+      force=force,
+      args=ocp.args.Composite(
+        state=ocp.args.StandardSave(_arrays(state)),
+        meta=ocp.args.JsonSave(dict(meta)),
+      ),
+    )
+
+  def latest(self) -> int | None:
+    """Step of the newest complete checkpoint."""
+    return self._manager.latest_step()
+
+  def meta(self, step: int) -> dict[str, Any]:
+    """The JSON part of a checkpoint."""
+    args = ocp.args.Composite(meta=ocp.args.JsonRestore())
+    return self._manager.restore(step, args=args)["meta"]
+
+  def restore(
+    self, step: int, abstract: learners.State, mesh: jax.sharding.Mesh
+  ) -> learners.State:
+    """Restores a state onto a mesh, whatever mesh it was saved from.
+
+    Args:
+      step: a complete checkpoint.
+      abstract: shapes wanted; its optimiser and filter are kept.
+      mesh: where the arrays go.
+
+    Raises:
+      ValueError: the checkpoint holds other arrays than the config asks for.
+    """
+    shardings = _mesh.state_shardings(abstract, mesh)
+    target = jax.tree.map(
+      lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s),
+      _arrays(abstract),
+      _arrays(shardings),
+    )
+    self._check(step, target)
+    restored = self._manager.restore(
+      step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target))
+    )["state"]
+    leaves = [restored[k] for k in _arrays(abstract)]
+    return jax.tree.unflatten(jax.tree.structure(abstract), leaves)
+
+  def _check(self, step: int, target: Mapping[str, Any]) -> None:
+    saved = self._manager.item_metadata(step)["state"]
+    saved = getattr(saved, "tree", saved)
+    problems = [f"{k} is missing" for k in target if k not in saved]
+    problems += [f"{k} is not in the model" for k in saved if k not in target]
+    for k in target:
+      shape = getattr(saved.get(k), "shape", None)
+      is_key = jax.dtypes.issubdtype(target[k].dtype, jax.dtypes.prng_key)
+      if shape is not None and not is_key and tuple(shape) != target[k].shape:
+        problems.append(f"{k} has shape {tuple(shape)}, not {target[k].shape}")
+    if problems:
+      raise ValueError(
+        f"the checkpoint {self.folder / str(step)} must fit the config, but "
+        f"{'; '.join(problems[:3])}. Use the config it was trained with "
+        "(config.json in the run folder) or another --workdir."
+      )
+
+  def reached_preemption(self, step: int) -> bool:
+    """Whether all processes agree that this step is the last."""
+    return self._manager.reached_preemption(step)
+
+  def wait(self) -> None:
+    """Returns once every started save is complete."""
+    self._manager.wait_until_finished()
+
+  def close(self) -> None:
+    """Waits, then releases the manager's threads."""
+    self._manager.wait_until_finished()
+    self._manager.close()
+
+
+def load_weights(path: str) -> dict[str, Any]:
+  """Reads params and stats of the newest checkpoint of a run folder.
+
+  Args:
+    path: the run folder; the best checkpoint is taken if there is one.
+
+  Returns:
+    One flat dict of host arrays keyed by path.
+
+  Raises:
+    ValueError: no complete checkpoint there.
+  """
+  for folder in ("best", "checkpoints"):
+    where = pathlib.Path(path).expanduser().absolute() / folder
+    manager = ocp.CheckpointManager(where) if where.is_dir() else None
+    if manager is None or manager.latest_step() is None:
+      continue
+    args = ocp.args.Composite(state=ocp.args.StandardRestore())
+    flat = manager.restore(manager.latest_step(), args=args)["state"]
+    manager.close()
+    parts = [k.split("/", 1) for k in flat]
+    return {
+      path: np.asarray(flat[f"{kind}/{path}"])
+      for kind, path in (p for p in parts if len(p) == 2)
+      if kind in ("params", "stats")
+    }
+  raise ValueError(
+    f"a run folder must hold a complete checkpoint, got {path!r}, which "
+    "does not. Train it first, or correct the path."
+  )
+
+
+def _arrays(state: Any) -> dict[str, Any]:
+  """Leaves keyed by path: no container type has to survive the disk."""
+  flat, _ = jax.tree_util.tree_flatten_with_path(state)
+  name = lambda path: jax.tree_util.keystr(path, simple=True, separator="/")
+  return {name(path): leaf for path, leaf in flat}

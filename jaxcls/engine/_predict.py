@@ -1,0 +1,193 @@
+"""Whole splits through the model: evaluation and what learners may ask."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxcls import _lookup, data, evaluation, learners, scenarios
+from jaxcls.engine import _mesh, _program
+
+
+class Predictor:
+  """Runs a split through the model: sharded, padded, one compiled program."""
+
+  def __init__(self, program: _program.Program):
+    """Compiles nothing yet."""
+    self._program = program
+    devices = program.mesh.devices.size
+    asked = program.config["evaluation"]["batch_size"]
+    size = asked or max(program.batch_sizes().values())
+    if asked:
+      _mesh.check_batch_size(asked, program.mesh, "evaluation.batch_size")
+    self.batch_size = -(-size // devices) * devices
+    self._stream = next(iter(program.streams.values()))
+    self._compiled = {}
+
+  def __call__(
+    self,
+    state: learners.State,
+    source: data.Source,
+    outputs: Sequence[str] = ("logits",),
+  ) -> dict[str, np.ndarray]:
+    """Predicts every example of a source once.
+
+    Args:
+      state: state to predict with.
+      source: the examples.
+      outputs: names of model outputs.
+
+    Returns:
+      The outputs, `label` and `id`, [n ...] in the order of source.ids, the
+      same on every process.
+    """
+    mesh, size = self._program.mesh, self.batch_size
+    plan = data.SequentialPlan(source.ids, size)
+    batches = data.host_batches(
+      {"eval": plan},
+      {"eval": source.fetch},
+      rows={"eval": _mesh.local_rows(size, mesh)},
+      workers=self._program.config["workers"],
+    )
+    predict = self._predict(tuple(outputs))
+    chunks = []
+    for batch in batches:
+      batch = _mesh.put_batch(batch, mesh, {"eval": size})["eval"]
+      chunks.append(predict(state, batch))
+      if len(chunks) > 1:  # Fetch one behind: the device never waits.
+        chunks[-2] = jax.device_get(chunks[-2])
+    chunks = jax.device_get(chunks)
+    whole = jax.tree.map(lambda *rows: np.concatenate(rows), *chunks)
+    keep = whole["id"] >= 0
+    return {name: rows[keep] for name, rows in whole.items()}
+
+  def _predict(self, outputs: tuple[str, ...]):
+    if outputs not in self._compiled:
+
+      def predict(state, batch):
+        out = self._program.predict(state, self._stream.transform(batch))
+        for name in outputs:
+          if name not in out:
+            raise ValueError(
+              f"outputs must name what the model returns, got {name!r}."
+              f"{_lookup.nearest(name, out)}"
+            )
+        chosen = {name: out[name] for name in outputs}
+        return {**chosen, "label": batch["label"], "id": batch["id"]}
+
+      self._compiled[outputs] = jax.jit(
+        predict, out_shardings=_mesh.replicated(self._program.mesh)
+      )
+    return self._compiled[outputs]
+
+  def evaluate(
+    self,
+    state: learners.State,
+    stage: scenarios.Stage,
+    splits: Sequence[str],
+  ) -> tuple[dict[str, Any], dict[str, dict[str, np.ndarray]]]:
+    """Computes the config's metrics and probes.
+
+    Args:
+      state: state to evaluate.
+      stage: its evaluation sets; probes fit on its first training stream.
+      splits: which of them.
+
+    Returns:
+      The record ("test/accuracy", versions) and the predictions by split.
+    """
+    section = self._program.config["evaluation"]
+    wanted = ("logits", "features") if section["probes"] else ("logits",)
+    record = {"evaluator_version": evaluation.EVALUATOR_VERSION}
+    predictions = {}
+    for split in splits:
+      source = stage.evals[split]
+      found = self(state, source, wanted)
+      predictions[split] = found
+      values = evaluation.evaluate_predictions(
+        found["logits"], found["label"], metrics=section["metrics"]
+      )
+      record |= {f"{split}/{name}": value for name, value in values.items()}
+      record[f"{split}/version"] = source.version
+    if section["probes"]:
+      record |= self._probe(state, stage, predictions, section["probes"])
+    return record, predictions
+
+  def _probe(self, state, stage, predictions, probes) -> dict[str, float]:
+    """Fits each probe on training features, scores it on every split."""
+    source = next(iter(stage.streams.values())).source
+    train = self(state, source, ("features",))
+    record = {}
+    for split, found in predictions.items():
+      for i, probe in enumerate(probes):
+        values = _lookup.call(
+          probe,
+          evaluation,
+          field=f"evaluation.probes[{i}]",
+          train_features=train["features"],
+          train_labels=train["label"],
+          test_features=found["features"],
+          test_labels=found["label"],
+          num_classes=self._program.net.num_classes,
+        )
+        name = probe if isinstance(probe, str) else probe["name"]
+        record |= {f"{split}/{name}/{k}": float(v) for k, v in values.items()}
+    return record
+
+
+@dataclasses.dataclass
+class Context:
+  """What a learner may ask between steps.
+
+  Attributes:
+    stage: the stage being played.
+    key: PRNG key of this call.
+    queries: labels asked for so far in the run.
+  """
+
+  stage: scenarios.Stage
+  key: jax.Array
+  queries: int
+  predictor: Predictor
+
+  @property
+  def class_counts(self) -> np.ndarray:
+    """[c] int: labelled examples of each class in the first stream."""
+    source = next(iter(self.stage.streams.values())).source
+    labels = source.labels[source.labels >= 0]
+    return np.bincount(labels, minlength=source.num_classes)
+
+  def predict(
+    self,
+    state: learners.State,
+    name: str,
+    outputs: Sequence[str] = ("features",),
+  ) -> Mapping[str, np.ndarray]:
+    """Model outputs and `id` of a whole stream or evaluation set but test.
+
+    Args:
+      state: state to predict with.
+      name: a stream of the stage, or "val".
+      outputs: names of model outputs.
+
+    Raises:
+      ValueError: no such set; "test" is never given.
+    """
+    sources = {k: s.source for k, s in self.stage.streams.items()}
+    sources |= {k: v for k, v in self.stage.evals.items() if k == "val"}
+    if name not in sources:
+      raise ValueError(
+        f"name must be a training stream or 'val', got {name!r}."
+        f"{_lookup.nearest(name, sources)}"
+      )
+    found = self.predictor(state, sources[name], outputs)
+    # Labels go through `labels`, which counts them.
+    return {k: v for k, v in found.items() if k != "label"}
+
+  def labels(self, stream: str, ids: np.ndarray) -> np.ndarray:
+    """Labels of training examples by id; every one asked for is counted."""
+    ids = np.asarray(ids)
+    self.queries += ids.size
+    return self.stage.streams[stream].source.all_labels[ids]

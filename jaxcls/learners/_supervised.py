@@ -1,0 +1,174 @@
+"""Supervised training with any objective, mixing, regularisers and EMA."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxcls import _lookup, data, losses, models
+from jaxcls.learners import _state
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Supervised:
+  """Minimises the mean of a per-example loss on labelled images.
+
+  Batch: `image` (or `x`) [b ...]; `label` [b] int, -1 = left out.
+
+  Attributes:
+    objective: public name of `jaxcls.losses`, or a mapping with `name` and
+      its hyperparameters. Its second parameter says what it wants: `labels`
+      or `targets`. A `class_prior` parameter is filled from the stage.
+    label_smoothing: for losses of `targets`: uniform share in [0, 1).
+    mixing: None, or a mapping with `name` (mixup, cutmix, mixup_or_cutmix)
+      and its hyperparameters. A loss of labels is mixed by weight.
+    regularizers: mappings with `name` (a loss of logits alone), `weight` and
+      hyperparameters; weight * mean is added. A negative weight on `entropy`
+      is the confidence penalty.
+    ema_decay: 0 keeps no average; else evaluation uses the averaged weights
+      and statistics.
+    mask_unseen: hides classes that no stage has brought yet, in the loss and
+      in predictions.
+
+  Source: EMA: Polyak & Juditsky 1992; confidence penalty: Pereyra et al.
+    2017, arXiv:1701.06548.
+  Differs: the EMA starts at the initial weights and has no bias correction.
+  """
+
+  objective: str | Mapping[str, Any] = "cross_entropy_loss"
+  label_smoothing: float = 0.0
+  mixing: Mapping[str, Any] | None = None
+  regularizers: tuple[Mapping[str, Any], ...] = ()
+  ema_decay: float = 0.0
+  mask_unseen: bool = False
+
+  def __post_init__(self):
+    """Resolves every name now, so that a typo fails before any compile."""
+    takes = _lookup.parameters(self._objective)
+    if self.label_smoothing and "targets" not in takes:
+      raise ValueError(
+        "label_smoothing must be 0 for an objective of integer labels, got "
+        f"{self.label_smoothing}. Use soft_cross_entropy_loss, or the "
+        "objective's own label_smoothing."
+      )
+    if not 0 <= self.label_smoothing < 1:
+      raise ValueError(
+        f"label_smoothing must be in [0, 1), got {self.label_smoothing}."
+      )
+    if not 0 <= self.ema_decay < 1:
+      raise ValueError(f"ema_decay must be in [0, 1), got {self.ema_decay}.")
+    self._mixing, self._regularizers  # noqa: B018
+
+  @functools.cached_property
+  def _objective(self):
+    return _lookup.bind(
+      self.objective,
+      losses,
+      field="learner.objective",
+      supplied=("logits", "labels", "targets", "class_prior", "where"),
+    )
+
+  @functools.cached_property
+  def _mixing(self):
+    if self.mixing is None:
+      return None
+    supplied = ("images", "targets", "key")
+    return _lookup.bind(
+      self.mixing, data, field="learner.mixing", supplied=supplied
+    )
+
+  @functools.cached_property
+  def _regularizers(self):
+    found = []
+    for i, section in enumerate(self.regularizers):
+      field, section = f"learner.regularizers[{i}]", dict(section)
+      weight = section.pop("weight", 1.0)
+      penalty = _lookup.bind(section, losses, field=field, supplied=("logits",))
+      found.append((weight, section["name"], penalty))
+    return found
+
+  def init(self, net, state, batch, key):
+    """Memory: `ema` (params, stats), `class_prior` [c], `seen` [c] bool."""
+    del batch, key
+    memory, c = {}, net.num_classes
+    if self.ema_decay:
+      copy = functools.partial(jax.tree.map, jnp.copy)
+      memory["ema"] = {"params": copy(state.params), "stats": copy(state.stats)}
+    if "class_prior" in _lookup.parameters(self._objective):
+      memory["class_prior"] = jnp.full((c,), 1.0 / c)
+    if self.mask_unseen:
+      memory["seen"] = jnp.ones((c,), bool)
+    return memory
+
+  def start_stage(self, net, state, context):
+    """Fills `class_prior` and `seen` from the stage."""
+    del net
+    memory = dict(state.memory)
+    if "class_prior" in memory:
+      # One pseudo-count: a class without examples keeps a finite log prior.
+      counts = jnp.asarray(context.class_counts, jnp.float32) + 1.0
+      memory["class_prior"] = counts / counts.sum()
+    if "seen" in memory:
+      memory["seen"] = jnp.asarray(context.stage.seen)
+    return state.replace(memory=memory)
+
+  def loss(self, net, params, state, batch, key):
+    """Mean objective over the labelled rows, plus the regularisers."""
+    mix_key, net_key = jax.random.split(key)
+    where, labels = batch["label"] >= 0, jnp.maximum(batch["label"], 0)
+    inputs, targets = data.inputs(batch), self._targets(labels, net.num_classes)
+    mixed = None
+    if self._mixing is not None:
+      mixed = self._mixing(inputs, targets, mix_key)
+      inputs, targets = mixed.inputs, mixed.targets
+    out, stats = net(params, state.stats, inputs, train=True, key=net_key)
+    logits = self._hide_unseen(out["logits"], state.memory)
+    values = self._values(logits, labels, targets, mixed, state.memory)
+    loss = losses.mean_where(values, where)
+    correct = (jnp.argmax(logits, -1) == labels).astype(jnp.float32)
+    metrics = {"accuracy": losses.mean_where(correct, where)}
+    for weight, name, penalty in self._regularizers:
+      metrics[name] = losses.mean_where(penalty(logits), where)
+      loss = loss + weight * metrics[name]
+    return loss, _state.Aux(stats, metrics)
+
+  def after_update(self, net, state, aux):
+    """Moves the averaged weights."""
+    del net, aux
+    if not self.ema_decay:
+      return state.memory
+    new = {"params": state.params, "stats": state.stats}
+    average = _state.ema(state.memory["ema"], new, self.ema_decay)
+    return {**state.memory, "ema": average}
+
+  def predict(self, net, state, batch):
+    """Outputs in evaluation mode, of the averaged weights if there are any."""
+    own = {"params": state.params, "stats": state.stats}
+    weights = state.memory.get("ema", own)
+    out, _ = net(weights["params"], weights["stats"], data.inputs(batch))
+    return {**out, "logits": self._hide_unseen(out["logits"], state.memory)}
+
+  def _targets(self, labels, num_classes):
+    targets = jax.nn.one_hot(labels, num_classes)
+    smooth = self.label_smoothing
+    return (1 - smooth) * targets + smooth / num_classes
+
+  def _hide_unseen(self, logits, memory):
+    if "seen" not in memory:
+      return logits
+    return models.mask_logits(logits, memory["seen"])
+
+  def _values(self, logits, labels, targets, mixed, memory):
+    """Per-example objective; one of labels is mixed by the images' weight."""
+    takes = _lookup.parameters(self._objective)
+    prior = (memory["class_prior"],) if "class_prior" in takes else ()
+    if "targets" in takes:
+      return self._objective(logits, targets, *prior)
+    values = self._objective(logits, labels, *prior)
+    if mixed is None:
+      return values
+    partner = self._objective(logits, labels[mixed.partner], *prior)
+    return mixed.weight * values + (1 - mixed.weight) * partner
