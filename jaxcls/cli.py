@@ -98,7 +98,9 @@ def _train(options) -> None:
 def _start_jax(options=None) -> None:
   """Turns the compilation cache on and joins the other processes."""
   import jax
+  from absl import logging
 
+  logging.set_verbosity(logging.ERROR)  # orbax narrates every save.
   if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
     home = os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache"))
     folder = os.path.join(home, "jaxcls", "compilation")
@@ -191,9 +193,7 @@ def _add_compare(parser):
     metavar="FIELD=VALUE",
     help="override in every arm",
   )
-  parser.add_argument(
-    "--metric", default=None, help="default: test/accuracy"
-  )
+  parser.add_argument("--metric", default=None, help="default: test/accuracy")
 
 
 def _compare(options) -> None:
@@ -229,9 +229,7 @@ def _systems(options) -> int:
   """List the systems that work, with configs and evidence."""
   from jaxcls.engine import systems
 
-  return systems.main(
-    options.id, options.family, options.paper, options.status
-  )
+  return systems.main(options.id, options.family, options.paper, options.status)
 
 
 if __name__ == "__main__":

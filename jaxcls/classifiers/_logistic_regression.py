@@ -23,9 +23,8 @@ def fit_logistic_regression(
   minimises sum_i -log softmax(x_i @ kernel + bias)[label_i]
             + l2 / 2 * ||kernel||**2; the bias is not penalised.
 
-  The problem is convex: from zero, L-BFGS with a zoom line search runs until
-  no entry of the gradient of (objective / n) is above the tolerance.
-  Standardised features need far fewer steps.
+  L-BFGS with a zoom line search runs from zero until no entry of the gradient
+  of (objective / n) is above the tolerance: standardise the features first.
 
   Args:
     features: [n d], any float type; computed in float32.

@@ -421,7 +421,8 @@ def random_erasing(
     aspect = jax.random.uniform(keys[1], minval=ratio[0], maxval=ratio[1])
     sides = jnp.sqrt(area * jnp.stack([aspect, 1 / aspect]))
     sides = jnp.minimum(jnp.round(sides).astype(int), limit)
-    start = jax.random.randint(keys[2], (2,), 0, limit - sides + 1)
+    start = jax.random.uniform(keys[2], (2,)) * (limit - sides + 1)
+    start = jnp.minimum(start.astype(int), limit - sides)
     value = jax.random.uniform(keys[3], shape) if fill is None else fill
     erased = jnp.where(_box(shape, start, start + sides), value, image)
     return choose(keys[4], probability, erased.astype(image.dtype), image)

@@ -53,7 +53,12 @@ def _identity(inputs, targets) -> Mixed:
 
 
 def _draw_lambda(key, alpha, b, per_example):
-  drawn = jax.random.beta(key, alpha, alpha, (b if per_example else 1,))
+  shape = (b if per_example else 1,)
+  # Beta(1, 1) is uniform, and much cheaper to compile that way.
+  if alpha == 1:
+    drawn = jax.random.uniform(key, shape)
+  else:
+    drawn = jax.random.beta(key, alpha, alpha, shape)
   return jnp.broadcast_to(drawn.astype(jnp.float32), (b,))
 
 
@@ -186,7 +191,8 @@ def mixup_or_cutmix(
     key: PRNG key.
     mixup_alpha, cutmix_alpha: >= 0; 0 makes that choice the identity.
     switch_probability: of CutMix, in [0, 1].
-    per_example: choose and draw for each row instead of for the batch.
+    per_example: choose and draw for each row instead of for the batch; the
+      partners are then of two permutations, as each row chose.
 
   Raises:
     ValueError: wrong shapes or types, or a number out of range.

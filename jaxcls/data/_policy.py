@@ -107,31 +107,34 @@ def _affine(image, kind, strength, fill):
   return moved.astype(image.dtype)
 
 
-def _apply(image, op, strength, sign, fill):
-  """Applies operation number `op` of RAND_AUGMENT_OPS to [h w c]."""
-  first_blend = RAND_AUGMENT_OPS.index(BLEND_OPS[0])
-  first_affine = RAND_AUGMENT_OPS.index(AFFINE_OPS[0])
+def _branch(name: str) -> str:
+  """Blends share one branch, and so do affine maps."""
+  kinds = dict.fromkeys(BLEND_OPS, "blend") | dict.fromkeys(
+    AFFINE_OPS, "affine"
+  )
+  return kinds.get(name, name)
+
+
+def _apply(image, choice, ops, strength, sign, fill):
+  """Applies operation `ops[choice]` to [h w c]; ops is static."""
   signed = sign * strength
-  # PIL's threshold runs from 256 down to 0 of 255 levels.
-  threshold = 256.0 / 255.0 * (1.0 - strength)
-  # Blends and affine maps are one branch each: under vmap all branches run.
-  branches = [
-    lambda: image,
-    lambda: _autocontrast(image),
-    lambda: _equalize(image),
-    lambda: _posterize(image, strength),
-    lambda: dm_pix.solarize(image, threshold),
-    lambda: _blend(
-      image,
-      jnp.clip(op - first_blend, 0, len(BLEND_OPS) - 1),
-      1.0 + 0.9 * signed,
-    ),
-    lambda: _affine(
-      image, jnp.clip(op - first_affine, 0, len(AFFINE_OPS) - 1), signed, fill
-    ),
-  ]
-  branch = jnp.minimum(op, first_blend) + (op >= first_affine)
-  return jax.lax.switch(branch, branches)
+  within = lambda kinds: jnp.array(
+    [kinds.index(name) if name in kinds else 0 for name in ops]
+  )[choice]
+  branches = {
+    "identity": lambda: image,
+    "autocontrast": lambda: _autocontrast(image),
+    "equalize": lambda: _equalize(image),
+    "posterize": lambda: _posterize(image, strength),
+    # PIL's threshold runs from 256 down to 0 of 255 levels.
+    "solarize": lambda: dm_pix.solarize(image, 256 / 255 * (1 - strength)),
+    "blend": lambda: _blend(image, within(BLEND_OPS), 1.0 + 0.9 * signed),
+    "affine": lambda: _affine(image, within(AFFINE_OPS), signed, fill),
+  }
+  # Under vmap every branch runs, so only those that `ops` needs are there.
+  used = sorted({_branch(name) for name in ops})
+  slot = jnp.array([used.index(_branch(name)) for name in ops])[choice]
+  return jax.lax.switch(slot, [branches[name] for name in used])
 
 
 def rand_augment(
@@ -179,15 +182,14 @@ def rand_augment(
       )
   if not ops:
     raise ValueError("ops must name at least one operation, got none.")
-  table = jnp.array([RAND_AUGMENT_OPS.index(name) for name in ops])
   strength = magnitude / MAX_MAGNITUDE
 
   def one(image, key):
     def layer(image, key):
       key_op, key_sign = jax.random.split(key)
-      op = jax.random.choice(key_op, table)
+      choice = jax.random.randint(key_op, (), 0, len(ops))
       sign = jax.random.rademacher(key_sign, (), image.dtype)
-      return _apply(image, op, strength, sign, fill), None
+      return _apply(image, choice, ops, strength, sign, fill), None
 
     return jax.lax.scan(layer, image, jax.random.split(key, num_ops))[0]
 

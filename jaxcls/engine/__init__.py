@@ -3,6 +3,8 @@
 from jaxcls.engine._config import ConfigError as ConfigError
 from jaxcls.engine._config import complete as complete
 from jaxcls.engine._config import load_config as load_config
+from jaxcls.engine._evaluate_run import evaluate_run as evaluate_run
+from jaxcls.engine._folder import RunFolderError as RunFolderError
 from jaxcls.engine._log import read_metrics as read_metrics
 from jaxcls.engine._loop import Diverged as Diverged
 from jaxcls.engine._loop import Stopped as Stopped

@@ -19,18 +19,26 @@ class Checkpoints:
   loses only the steps since the one before.
   """
 
-  def __init__(self, folder: pathlib.Path, *, keep: int):
+  def __init__(self, folder: pathlib.Path, *, keep: int | None):
     """Opens or makes the folder; removes what a killed save left.
 
     Args:
       folder: absolute path.
-      keep: how many of the newest to keep.
+      keep: how many of the newest to keep; None reads only.
     """
+    writes = keep is not None
     options = ocp.CheckpointManagerOptions(
-      max_to_keep=keep, cleanup_tmp_directories=True, create=True
-    )
+      max_to_keep=keep, cleanup_tmp_directories=writes, create=writes,
+      read_only=not writes,
+    )  # fmt: skip
     self.folder = folder
-    self._manager = ocp.CheckpointManager(folder.resolve(), options=options)
+    handlers = {
+      "state": ocp.StandardCheckpointHandler(),
+      "meta": ocp.JsonCheckpointHandler(),
+    }
+    self._manager = ocp.CheckpointManager(
+      folder.resolve(), options=options, item_handlers=handlers
+    )
 
   def save(
     self,
@@ -64,6 +72,10 @@ class Checkpoints:
     """Step of the newest complete checkpoint."""
     return self._manager.latest_step()
 
+  def steps(self) -> list[int]:
+    """Steps of the complete checkpoints, ascending."""
+    return sorted(self._manager.all_steps())
+
   def meta(self, step: int) -> dict[str, Any]:
     """The JSON part of a checkpoint."""
     args = ocp.args.Composite(meta=ocp.args.JsonRestore())
@@ -94,6 +106,12 @@ class Checkpoints:
     )["state"]
     leaves = [restored[k] for k in _arrays(abstract)]
     return jax.tree.unflatten(jax.tree.structure(abstract), leaves)
+
+  def read(self, step: int) -> dict[str, Any]:
+    """All arrays of a checkpoint, keyed by path such as "params/head/bias"."""
+    args = ocp.args.Composite(state=ocp.args.StandardRestore())
+    arrays = self._manager.restore(step, args=args)["state"]
+    return {k: _host(array) for k, array in arrays.items()}
 
   def _check(self, step: int, target: Mapping[str, Any]) -> None:
     saved = self._manager.item_metadata(step)["state"]
@@ -126,11 +144,18 @@ class Checkpoints:
     self._manager.close()
 
 
-def load_weights(path: str) -> dict[str, Any]:
-  """Reads params and stats of the newest checkpoint of a run folder.
+def _host(array: Any) -> np.ndarray:
+  """A numpy array; of a typed PRNG key its words."""
+  if jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
+    array = jax.random.key_data(array)
+  return np.asarray(array)
+
+
+def load_weights(path: str) -> dict[str, np.ndarray]:
+  """Reads params and stats of a run's newest checkpoint.
 
   Args:
-    path: the run folder; the best checkpoint is taken if there is one.
+    path: the run folder; its best checkpoint is taken if there is one.
 
   Returns:
     One flat dict of host arrays keyed by path.
@@ -138,20 +163,15 @@ def load_weights(path: str) -> dict[str, Any]:
   Raises:
     ValueError: no complete checkpoint there.
   """
-  for folder in ("best", "checkpoints"):
-    where = pathlib.Path(path).expanduser().absolute() / folder
-    manager = ocp.CheckpointManager(where) if where.is_dir() else None
-    if manager is None or manager.latest_step() is None:
-      continue
-    args = ocp.args.Composite(state=ocp.args.StandardRestore())
-    flat = manager.restore(manager.latest_step(), args=args)["state"]
-    manager.close()
-    parts = [k.split("/", 1) for k in flat]
-    return {
-      path: np.asarray(flat[f"{kind}/{path}"])
-      for kind, path in (p for p in parts if len(p) == 2)
-      if kind in ("params", "stats")
-    }
+  for kind in ("best", "checkpoints"):
+    folder = pathlib.Path(path).expanduser().absolute() / kind
+    found = Checkpoints(folder, keep=None) if folder.is_dir() else None
+    if found is not None and found.latest() is not None:
+      arrays = found.read(found.latest())
+      found.close()
+      split = [(name.split("/", 1), array) for name, array in arrays.items()]
+      wanted = ("params", "stats")
+      return {name[1]: a for name, a in split if name[0] in wanted}
   raise ValueError(
     f"a run folder must hold a complete checkpoint, got {path!r}, which "
     "does not. Train it first, or correct the path."

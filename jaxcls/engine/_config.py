@@ -79,8 +79,8 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     raise ConfigError(f"{file} must define get_config(mode), it does not.")
   config = plain(module.get_config(mode))
   config["mode"] = mode
-  for override in overrides:
-    _override(config, override)
+  for text in overrides:
+    override(config, text)
   return complete(config)
 
 
@@ -96,12 +96,16 @@ def plain(value: Any) -> Any:
   return value
 
 
-def _override(config: dict, override: str) -> None:
-  """Applies one "a.b=value" in place."""
-  path, equals, text = override.partition("=")
+def override(config: dict, text: str) -> None:
+  """Applies one "a.b=value" in place.
+
+  Raises:
+    ConfigError: not of that form, or inside something that is no section.
+  """
+  path, equals, text = text.partition("=")
   if not equals:
     raise ConfigError(
-      f"an override must look like optimizer.name=sgd, got {override!r}."
+      f"an override must look like optimizer.name=sgd, got {path!r}."
     )
   try:
     value = ast.literal_eval(text)

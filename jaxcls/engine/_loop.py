@@ -272,7 +272,10 @@ class StagePlay:
     for step, value in jax.device_get(checked):
       if not math.isfinite(value):
         self.run.checkpoints.wait()
-        good, where = self.run.checkpoints.latest(), "there is no checkpoint yet"
+        good, where = (
+          self.run.checkpoints.latest(),
+          "there is no checkpoint yet",
+        )
         if good is not None:
           path = self.run.checkpoints.folder / str(good)
           where = f"the last good checkpoint is {path}"

@@ -102,7 +102,7 @@ class _Run:
       if fresh:
         state = self._begin(program, stage, tx, state)
       else:
-        abstract = _abstract_state(chain, tx)
+        abstract = abstract_state(chain, tx)
         state = self.checkpoints.restore(self.latest, abstract, self.mesh)
         self.latest = None
         if self.at.done:
@@ -147,7 +147,7 @@ class _Run:
     return jax.jit(start, out_shardings=shardings)(*inputs)
 
 
-def _abstract_state(chain, tx) -> learners.State:
+def abstract_state(chain, tx) -> learners.State:
   """Shapes of the last phase's state, memory handed through all before."""
   abstract = None
   for program in chain:

@@ -79,36 +79,32 @@ def linear_probe(
 ) -> dict[str, float]:
   """Accuracy of L2-regularised logistic regression on frozen features.
 
-  The penalty is the one of the grid with the best accuracy on a random part
-  of the training rows that was held out; then all training rows are fitted
-  with it. Test rows choose nothing. Features are standardised with the mean
-  and standard deviation of the training rows.
+  The penalty is the one with the best accuracy on a random held-out part of
+  the training rows; then all of them are fitted with it. Test rows choose
+  nothing. Features are standardised with statistics of the training rows.
 
   Args:
     train_features: [n d], at least 2 labelled rows.
     train_labels: [n], class ids in [0, c), -1 = unlabelled.
-    test_features: [m d].
-    test_labels: [m], class ids in [0, c), -1 = unlabelled.
+    test_features, test_labels: [m d] and [m], likewise.
     num_classes: c.
-    l2_grid: penalties to try, each > 0, as in fit_logistic_regression; of
-      equally good ones the largest is taken.
+    l2_grid: penalties, each > 0; of equally good ones the largest is taken.
     held_out_fraction: share of the labelled training rows, in (0, 1).
     max_iterations: most L-BFGS steps of each fit.
     seed: of the choice of the held-out rows.
 
   Returns:
-    {"accuracy": in [0, 1], nan when no test row counts, "l2": the penalty
-    chosen, "held_out_accuracy": in [0, 1], on which it was chosen,
-    "gradient_norm": of the last fit, above 1e-6 if it had not converged}.
+    {"accuracy": in [0, 1], nan when no test row counts, "l2": chosen by
+    "held_out_accuracy": in [0, 1], "gradient_norm": of the last fit, above
+    1e-6 if it had not converged}.
 
   Raises:
-    ValueError: no rows, shapes that do not match, a label outside [-1, c),
-      an empty or non-positive grid, held_out_fraction outside (0, 1), fewer
-      than 2 labelled training rows.
+    ValueError: shapes that do not match, fewer than 2 labelled training rows,
+      a label outside [-1, c), an empty or non-positive grid,
+      held_out_fraction outside (0, 1).
     TypeError: labels are not integers.
 
-  Source: Kornblith et al. 2019, arXiv:1805.08974 (L-BFGS logistic regression
-    on features, penalty chosen on held-out training data).
+  Source: Kornblith et al. 2019, arXiv:1805.08974 (L-BFGS on features).
   Differs: the grid and the standardisation are ours.
 
   >>> x, y = jnp.array([[-1.0], [1.0]] * 5), jnp.array([0, 1] * 5)
@@ -121,13 +117,13 @@ def linear_probe(
   fit = functools.partial(_fit_linear, num_classes, max_iterations)
   held_out = _held_out(train[1], held_out_fraction, seed)
   score, l2 = _choose_l2(fit, x, train[1], held_out, l2_grid)
-  everything = jnp.ones(held_out.shape, bool)
-  logits, norm = fit(x, train[1], everything, test_x, l2)
+  params = fit(x, train[1], jnp.ones(held_out.shape, bool), l2)
+  logits = classifiers.predict_logistic_regression(params, test_x)
   return {
     "accuracy": float(_metrics.accuracy(logits, test[1])),
     "l2": l2,
     "held_out_accuracy": score,
-    "gradient_norm": float(norm),
+    "gradient_norm": float(params["gradient_norm"]),
   }
 
 
@@ -171,11 +167,10 @@ def naive_bayes_probe(
   """
   train = _check("train", train_features, train_labels, num_classes)
   test = _check("test", test_features, test_labels, num_classes)
+  if var_smoothing <= 0:
+    raise ValueError(f"var_smoothing must be above 0, got {var_smoothing}.")
   x, test_x = _standardise(*train, test[0])
-  params = classifiers.fit_naive_bayes(
-    x, train[1], num_classes=num_classes, var_smoothing=var_smoothing
-  )
-  logits = classifiers.predict_naive_bayes(params, test_x)
+  logits = _naive_bayes(num_classes, x, train[1], test_x, var_smoothing)
   return {"accuracy": float(_metrics.accuracy(logits, test[1]))}
 
 
@@ -237,16 +232,17 @@ def _choose_l2(fit, x, labels, held_out, grid):
     )
   best = (-1.0, 0.0)
   for l2 in grid:
-    logits, _ = fit(x, labels, ~held_out, x, l2)
+    params = fit(x, labels, ~held_out, l2)
+    logits = classifiers.predict_logistic_regression(params, x)
     score = float(_metrics.accuracy(logits, labels, where=held_out))
     best = max(best, (score, l2))
   return best
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _fit_linear(num_classes, max_iterations, x, labels, where, test_x, l2):
-  """Logits of test_x and the gradient norm of the fit."""
-  params = classifiers.fit_logistic_regression(
+def _fit_linear(num_classes, max_iterations, x, labels, where, l2):
+  """Logistic regression, compiled once for all penalties and splits."""
+  return classifiers.fit_logistic_regression(
     x,
     labels,
     num_classes=num_classes,
@@ -254,8 +250,15 @@ def _fit_linear(num_classes, max_iterations, x, labels, where, test_x, l2):
     max_iterations=max_iterations,
     where=where,
   )
-  logits = classifiers.predict_logistic_regression(params, test_x)
-  return logits, params["gradient_norm"]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _naive_bayes(num_classes, x, labels, test_x, var_smoothing):
+  """Logits of test_x by naive Bayes."""
+  params = classifiers.fit_naive_bayes(
+    x, labels, num_classes=num_classes, var_smoothing=var_smoothing
+  )
+  return classifiers.predict_naive_bayes(params, test_x)
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3))

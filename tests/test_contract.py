@@ -1,0 +1,187 @@
+"""What holds for every public function of a package, said once.
+
+A package joins with a table: one Case for each of its public functions. A
+public function without a row fails `test_every_public_name_has_a_row`.
+"""
+
+import doctest
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from beartype import beartype
+from jax.sharding import Mesh, PartitionSpec
+from jax.test_util import check_grads
+from jaxtyping import jaxtyped
+
+from jaxcls import losses
+
+NUM_CLASSES = 3
+PRIOR = np.array([0.7, 0.2, 0.1], np.float32)
+
+
+class Case(NamedTuple):
+  """How a public function is called with logits [*b c] and labels [*b].
+
+  per_example: the result is one value per example and no example touches
+  another, so vmap and shard_map over the batch must change nothing.
+  Otherwise the result is a scalar.
+  """
+
+  call: Callable
+  per_example: bool = True
+
+
+def soft(y):
+  """Targets [*b c], rows summing to 1, that prefer the label."""
+  one_hot = jax.nn.one_hot(y, NUM_CLASSES, dtype=jnp.float32)
+  return 0.7 * one_hot + 0.3 / NUM_CLASSES
+
+
+def fixed_teacher(x):
+  """Logits [*b c] that do not depend on the values of x."""
+  return jnp.broadcast_to(jnp.array([1.0, 0.0, -2.0], x.dtype), x.shape)
+
+
+LOSSES = {
+  "binary_cross_entropy_loss": Case(lambda f, x, y: f(x, soft(y))),
+  "cross_entropy_loss": Case(lambda f, x, y: f(x, y, label_smoothing=0.1)),
+  "entropy": Case(lambda f, x, y: f(x)),
+  "focal_loss": Case(lambda f, x, y: f(x, y, gamma=0.5)),
+  "generalized_cross_entropy_loss": Case(lambda f, x, y: f(x, y, q=0.7)),
+  "kl_divergence_loss": Case(
+    lambda f, x, y: f(x, fixed_teacher(x), temperature=4.0)
+  ),
+  "logit_adjusted_loss": Case(lambda f, x, y: f(x, y, jnp.asarray(PRIOR))),
+  "mean_where": Case(
+    lambda f, x, y: f(x[..., 0], x[..., 0] < 1), per_example=False
+  ),
+  "poly_loss": Case(lambda f, x, y: f(x, y, epsilon=2.0)),
+  "soft_cross_entropy_loss": Case(lambda f, x, y: f(x, soft(y))),
+  "squared_error_loss": Case(lambda f, x, y: f(x, y)),
+  "symmetric_cross_entropy_loss": Case(
+    lambda f, x, y: f(x, y, alpha=0.1, beta=1.0)
+  ),
+}
+
+TABLES = {"losses": (losses, LOSSES)}
+ROWS = [(p, name) for p, (_, cases) in TABLES.items() for name in cases]
+PER_EXAMPLE = [(p, name) for p, name in ROWS if TABLES[p][1][name].per_example]
+every_row = pytest.mark.parametrize(("package", "name"), ROWS)
+every_per_example_row = pytest.mark.parametrize(
+  ("package", "name"), PER_EXAMPLE
+)
+
+
+def public_functions(module):
+  return {n for n, f in inspect.getmembers(module, inspect.isfunction)}
+
+
+def bind(package, name, typed=False):
+  """The case as a function of (logits, labels) only."""
+  module, cases = TABLES[package]
+  f = getattr(module, name)
+  f = jaxtyped(f, typechecker=beartype) if typed else f
+  return lambda x, y: cases[name].call(f, x, y)
+
+
+def example(batch, dtype=jnp.float32):
+  x = np.random.default_rng(0).normal(size=(*batch, NUM_CLASSES))
+  y = np.arange(int(np.prod(batch))).reshape(batch) % NUM_CLASSES
+  return jnp.asarray(x, dtype), jnp.asarray(y, jnp.int32)
+
+
+@pytest.mark.parametrize("package", TABLES)
+def test_every_public_name_has_a_row(package):
+  module, cases = TABLES[package]
+  assert public_functions(module) == set(cases)
+
+
+@every_row
+def test_docstring_has_source_and_true_examples(package, name):
+  f = getattr(TABLES[package][0], name)
+  doc = inspect.getdoc(f)
+  assert "\nSource: " in doc
+  assert "\nDiffers: " in doc
+  module = importlib.import_module(f.__module__)
+  tests = doctest.DocTestFinder(recurse=False).find(f, name, module)
+  assert any(test.examples for test in tests)
+  runner = doctest.DocTestRunner(verbose=False)
+  for test in tests:
+    assert runner.run(test).failed == 0
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("batch", [(4,), (2, 2), (0,)])
+@every_row
+def test_shape_dtype_and_finite_grad(package, name, batch, dtype):
+  call = bind(package, name, typed=True)  # the annotations must hold
+  f = jax.jit(
+    lambda x, y: (call(x, y), jax.grad(lambda x: call(x, y).sum())(x))
+  )
+  with jax.numpy_dtype_promotion("strict"):
+    value, grad = f(*example(batch, dtype))
+  expected = batch if TABLES[package][1][name].per_example else ()
+  assert value.shape == expected
+  assert value.dtype == jnp.float32
+  assert grad.dtype == dtype
+  assert np.isfinite(value).all()
+  assert np.isfinite(grad.astype(jnp.float32)).all()
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@every_row
+def test_finite_at_extreme_logits(package, name, dtype):
+  rows = [[1, -1, -1], [-1, 1, 1], [1, 1, 1], [-1, -1, -1], [0, 1, -1]]
+  x = jnp.asarray(np.repeat(rows, NUM_CLASSES, axis=0) * 1e4, dtype)
+  y = jnp.tile(jnp.arange(NUM_CLASSES), len(rows))
+  call = bind(package, name)
+  value, grad = jax.jit(
+    lambda x, y: (call(x, y), jax.grad(lambda x: call(x, y).sum())(x))
+  )(x, y)
+  assert np.isfinite(value).all()
+  assert np.isfinite(grad.astype(jnp.float32)).all()
+
+
+@every_row
+def test_gradient_matches_finite_differences(package, name):
+  x, y = example((4,))
+  call = bind(package, name)
+  f = jax.jit(lambda x: call(x, y).sum())
+  check_grads(f, (x,), order=1, modes=["rev"], atol=1e-2, rtol=1e-2)
+
+
+@every_row
+def test_jit_equals_eager(package, name):
+  x, y = example((4,))
+  f = bind(package, name)
+  np.testing.assert_allclose(jax.jit(f)(x, y), f(x, y), rtol=1e-5, atol=1e-6)
+
+
+@every_per_example_row
+def test_vmap_equals_batch(package, name):
+  x, y = example((4,))
+  f = bind(package, name)
+  np.testing.assert_allclose(
+    jax.jit(jax.vmap(f))(x, y), jax.jit(f)(x, y), rtol=1e-5, atol=1e-6
+  )
+
+
+@every_per_example_row
+def test_shard_map_equals_one_device(package, name):
+  x, y = example((8,))
+  f = bind(package, name)
+  mesh = Mesh(np.array(jax.devices()[:4]), ("data",))
+  rows = PartitionSpec("data")
+  sharded = jax.shard_map(f, mesh=mesh, in_specs=(rows, rows), out_specs=rows)
+  both = jax.jit(
+    lambda x, y: (sharded(x, y), jax.grad(lambda x: sharded(x, y).sum())(x))
+  )
+  one = jax.jit(lambda x, y: (f(x, y), jax.grad(lambda x: f(x, y).sum())(x)))
+  for got, expected in zip(both(x, y), one(x, y), strict=True):
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
