@@ -169,28 +169,14 @@ def _fake_rows(rows, *, labels, patterns, seed, part) -> np.ndarray:
   return np.clip(128 + 40 * values, 0, 255).astype(np.uint8)
 
 
-def tfds_table(
-  name: str,
-  split: str,
-  *,
-  data_dir: str | None = None,
-  image_size: int | None = None,
-) -> _readers.Table:
-  """A TFDS data set that was prepared as array_record; TensorFlow not needed.
-
-  `image_size` resizes and crops as for folders; a data set of images of several
-  sizes needs it (tfds:imagenet2012 takes 224 by default). Scalar integer
-  features other than the label become columns; strings are left out. The
-  labels are read from all records once, at load, without decoding images.
-  """
+def _open_tfds(name, split, data_dir):
+  """Returns DatasetInfo and records of a prepared data set."""
   try:
     import tensorflow_datasets as tfds
   except ImportError as error:
     raise ImportError(
       f"tfds:{name} needs tensorflow-datasets: pip install 'jaxcls[data]'."
     ) from error
-  if name == "imagenet2012" and image_size is None:
-    image_size = 224
   try:
     builder = tfds.builder(name, data_dir=data_dir)
   except tfds.core.registered.DatasetNotFoundError as error:
@@ -211,6 +197,26 @@ def tfds_table(
       "run download_and_prepare(file_format='array_record') where TensorFlow "
       "and a network are, and give its data_dir."
     ) from error
+  return info, records
+
+
+def tfds_table(
+  name: str,
+  split: str,
+  *,
+  data_dir: str | None = None,
+  image_size: int | None = None,
+) -> _readers.Table:
+  """A TFDS data set that was prepared as array_record; TensorFlow not needed.
+
+  `image_size` resizes and crops as for folders; a data set of images of several
+  sizes needs it (tfds:imagenet2012 takes 224 by default). Scalar integer
+  features other than the label become columns; strings are left out. The
+  labels are read from all records once, at load, without decoding images.
+  """
+  if name == "imagenet2012" and image_size is None:
+    image_size = 224
+  info, records = _open_tfds(name, split, data_dir)
   if info.supervised_keys is None:
     raise ValueError(f"tfds:{name} must have supervised_keys, got none.")
   input_key, label_key = info.supervised_keys[:2]

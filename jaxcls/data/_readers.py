@@ -248,6 +248,22 @@ def _decode_rows(rows, *, paths, shape, image_size, channels) -> np.ndarray:
   return images
 
 
+def _class_folders(root: pathlib.Path, split: str) -> list[str]:
+  folders = lambda at: sorted(
+    p.name for p in at.iterdir() if p.is_dir() and p.name[0] != "."
+  )
+  splits = folders(root)
+  check_split(split, splits, f"folder:{root}")
+  names = folders(root / ("train" if "train" in splits else split))
+  unknown = sorted(set(folders(root / split)) - set(names))
+  if unknown:
+    raise ValueError(
+      f"{root / split} must hold only the classes of {root / 'train'}, "
+      f"got {unknown[0]!r}."
+    )
+  return names
+
+
 def folder_table(
   path: str,
   split: str,
@@ -270,18 +286,7 @@ def folder_table(
     raise FileNotFoundError(
       f"{root} must be a folder root/<split>/<class>/<image>: correct the path."
     )
-  folders = lambda at: sorted(
-    p.name for p in at.iterdir() if p.is_dir() and p.name[0] != "."
-  )
-  splits = folders(root)
-  check_split(split, splits, f"folder:{path}")
-  names = folders(root / ("train" if "train" in splits else split))
-  unknown = sorted(set(folders(root / split)) - set(names))
-  if unknown:
-    raise ValueError(
-      f"{root / split} must hold only the classes of {root / 'train'}, "
-      f"got {unknown[0]!r}."
-    )
+  names = _class_folders(root, split)
   found = [
     (file, label)
     for label, name in enumerate(names)

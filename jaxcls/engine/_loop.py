@@ -230,8 +230,7 @@ class StagePlay:
     )
     new = getattr(learner, name)(self.program.net, state, context)
     self.run.at = self.run.at.replace(queries=context.queries)
-    shape = lambda s: jax.tree.map(lambda a: (a.shape, a.dtype), s)
-    if shape(new) != shape(state):
+    if _shapes(new) != _shapes(state):
       raise ValueError(
         f"{type(learner).__name__}.{name} must keep the structure, shapes and "
         "dtypes of the state. Reserve capacity in init and mask what is unused."
@@ -297,13 +296,9 @@ class StagePlay:
     self.clock.skip()
 
   def _write_evaluation(self, step, record):
-    self.run.metrics.write(step, {**record, **self._labels_seen()})
+    self.run.metrics.write(step, record)
     shown = [f"{k} {v:.4f}" for k, v in record.items() if isinstance(v, float)]
     self.bar.say(f"step {step}: {', '.join(shown)}")
-
-  def _labels_seen(self):
-    queries = self.run.at.queries
-    return {"label_queries": queries} if queries else {}
 
   def _keep_best(self, step, state, record):
     if not self.select:
@@ -360,6 +355,8 @@ class StagePlay:
     if self.select and splits:
       record["selected_step"] = chosen
     record = {"stage": self.stage.name, **record}
+    if self.run.at.queries:
+      record["label_queries"] = self.run.at.queries
     self._write_evaluation(step, record)
     if jax.process_index() == 0:
       _folder.save_predictions(self.run.folder, predictions)
@@ -368,6 +365,12 @@ class StagePlay:
     self.run.checkpoints.save(step, state, self._meta(), force=True)
     self.run.checkpoints.wait()
     return state, {"step": step, **record}
+
+
+def _shapes(state):
+  """Structure, shapes and dtypes, comparable."""
+  describe = lambda a: (np.shape(a), jax.dtypes.result_type(a))
+  return jax.tree.map(describe, state)
 
 
 def _close(batches):

@@ -98,7 +98,7 @@ class _Run:
       if i > self.at.stage:
         self.at = self.at.next_stage()
       steps = _loop.count_steps(program, stage)
-      tx, fresh = optimizer(max(steps, 1)), self.latest is None
+      tx, fresh = optimizer(steps or program.total_steps()), self.latest is None
       if fresh:
         state = self._begin(program, stage, tx, state)
       else:
