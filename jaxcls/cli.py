@@ -199,9 +199,42 @@ def _add_compare(parser):
 def _compare(options) -> None:
   """Run arms x seeds under one budget; table, results.json and plot."""
   _start_jax()
-  from jaxcls.engine import compare
+  from jaxcls import engine
 
-  compare.main(options)
+  if options.experiment:
+    experiment = engine.load_experiment(options.experiment)
+  elif options.config:
+    experiment = {"arms": _arms(options)}
+  else:
+    raise engine.ConfigError(
+      "compare must be given --config or --experiment, got neither."
+    )
+  if options.seeds:
+    experiment["seeds"] = options.seeds
+  if options.metric:
+    experiment["metric"] = options.metric
+  experiment["set"] = (*experiment.get("set", ()), *options.set)
+  results = engine.compare(workdir=options.workdir, **experiment)
+  engine.print_results(results)
+
+
+def _arms(options) -> dict:
+  """Arms of --config (named or by file) and --vary."""
+  arms = {}
+  for text in options.config:
+    name, _, path = text.rpartition("=")
+    stem = os.path.splitext(os.path.basename(path.split(":")[0]))[0]
+    arms[name or stem] = {"config": path}
+  for vary in options.vary:
+    field, _, values = vary.partition("=")
+    arms = {
+      f"{name}-{field.split('.')[-1]}={value}" if len(arms) > 1
+      else f"{field.split('.')[-1]}={value}":
+      {**arm, "set": (*arm.get("set", ()), f"{field}={value}")}
+      for name, arm in arms.items()
+      for value in values.split(";")
+    }  # fmt: skip
+  return arms
 
 
 def _add_report(parser):
@@ -225,11 +258,17 @@ def _add_systems(parser):
   parser.add_argument("id", nargs="?", help="show one system whole")
 
 
-def _systems(options) -> int:
+def _systems(options) -> None:
   """List the systems that work, with configs and evidence."""
-  from jaxcls.engine import systems
+  from jaxcls import engine
 
-  return systems.main(options.id, options.family, options.paper, options.status)
+  rows = engine.find_systems(
+    id=options.id,
+    family=options.family,
+    paper=options.paper,
+    status=options.status,
+  )
+  engine.print_systems(rows, whole=options.id is not None)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """Several named metrics in one jitted call, as Python floats."""
 
-import difflib
 import functools
 import inspect
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
+
+from jaxcls import _lookup
 
 
 def evaluate_predictions(
@@ -79,10 +80,9 @@ def _parse(metric):
   name = metric if isinstance(metric, str) else options.pop("name", None)
   known = _metric_functions()
   if name not in known:
-    nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0.0)
     raise ValueError(
-      f"metrics must name public metrics of jaxcls.evaluation, got {name!r}; "
-      f"the nearest is {nearest[0]!r}."
+      f"metrics must name public metrics of jaxcls.evaluation, got {name!r}."
+      f"{_lookup.nearest(name, known)}"
     )
   accepted = set(list(inspect.signature(known[name]).parameters)[2:])
   for option in options:

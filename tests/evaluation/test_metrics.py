@@ -265,7 +265,7 @@ def test_evaluate_predictions_of_nothing():
   ("metrics", "error", "message"),
   [
     ("accuracy", TypeError, "metrics must be a sequence of names"),
-    (["acuracy"], ValueError, "got 'acuracy'; the nearest is 'accuracy'"),
+    (["acuracy"], ValueError, "got 'acuracy'. Did you mean 'accuracy'"),
     ([{"k": 3}], ValueError, "got None"),
     (["confusion_matrix"], ValueError, "metrics must be scalars"),
     (["per_class_accuracy"], ValueError, "metrics must be scalars"),
