@@ -225,11 +225,12 @@ def make_augment(ops: Sequence[Mapping[str, Any]]) -> Augment:
 
   Returns:
     f(images [b h w c] uint8 or float, key) -> [b h w c] float32. Each operation
-    gets `fold_in(key, its position)`.
+    gets `fold_in(key, its position)`; with key None only operations that draw
+    nothing may be listed.
 
   Raises:
     ValueError: an unknown name or hyperparameter, with the nearest known one,
-      or a hyperparameter that is missing.
+      or a hyperparameter that is missing; a random operation without a key.
 
   >>> augment = make_augment([dict(name="random_crop", padding=4)])
   """
@@ -246,12 +247,18 @@ def make_augment(ops: Sequence[Mapping[str, Any]]) -> Augment:
     _lookup.check_fields(
       settings, OPS[name], field=field, supplied=("images", "key")
     )
-    steps.append(functools.partial(OPS[name], **settings))
+    steps.append((name, functools.partial(OPS[name], **settings)))
 
   def augment(images, key):
     images = _augment.to_float(images)
-    for position, step in enumerate(steps):
-      images = step(images, jax.random.fold_in(key, position))
+    for position, (name, step) in enumerate(steps):
+      if key is None and _lookup.parameters(OPS[name])["key"]:
+        raise ValueError(
+          f"preprocess must list operations that draw nothing, got {name!r}. "
+          "Move it to augment."
+        )
+      step_key = None if key is None else jax.random.fold_in(key, position)
+      images = step(images, step_key)
     return images
 
   return augment

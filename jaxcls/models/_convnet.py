@@ -37,7 +37,7 @@ class _ConvNet(nnx.Module):
     x = tap("stem", x.astype(self.dtype))
     for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
       # Pool before the norm and the ReLU: both then touch a quarter as much.
-      x = nnx.max_pool(conv(x), (2, 2), (2, 2), padding="VALID")
+      x = _layers.max_pool_2x2(conv(x))
       x = _layers.constrain_batch(tap(f"stage{i + 1}", jax.nn.relu(norm(x))))
     maps = x
     if self.hidden is None:

@@ -413,3 +413,12 @@ def test_wrong_images_raise(name):
 def test_wrong_settings_raise(name, settings, message):
   with pytest.raises(ValueError, match=message):
     getattr(data, name)(COLOR, KEY, **settings)
+
+
+def test_preprocessing_needs_no_key_and_allows_no_chance():
+  half = jnp.full((1, 2, 2, 1), 0.5)
+  normalize = dict(name="normalize", mean=(0.5,), std=(0.5,))
+  finish = data.make_augment([normalize])
+  np.testing.assert_allclose(finish(half, None), jnp.zeros_like(half))
+  with pytest.raises(ValueError, match="got 'random_flip'. Move it to augment"):
+    data.make_augment([dict(name="random_flip")])(half, None)

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
 
 from jaxcls import models
 
@@ -185,6 +186,28 @@ def test_masked_logits_take_no_probability_or_gradient():
   assert jax.grad(nll)(logits)[0, 1] == 0
   with pytest.raises(ValueError, match=r"class_mask must have shape \(3,\)"):
     models.mask_logits(logits, mask[:2])
+
+
+def test_pooling_equals_the_window_reduction():
+  net = models.convnet(
+    num_classes=3, input_shape=(7, 9, 1), widths=(2,), hidden=None
+  )
+  x = jax.random.normal(jax.random.key(0), (2, 7, 9, 1))
+  params, stats = net.init(jax.random.key(1))
+  params["norms/0/bias"] += 5.0  # Keeps the ReLU open.
+  seen = {}
+
+  def tap(name, x):
+    seen[name] = x
+    return x
+
+  net(params, stats, x, tap=tap)
+  conv = jax.lax.conv_general_dilated(
+    x, params["convs/0/kernel"], (1, 1), "SAME",
+    dimension_numbers=("NHWC", "HWIO", "NHWC"),
+  )  # fmt: skip
+  want = nnx.max_pool(conv, (2, 2), (2, 2), padding="VALID") + 5.0
+  np.testing.assert_allclose(seen["stage1"], want, rtol=1e-4)
 
 
 def test_dropout_changes_training_only():
