@@ -155,16 +155,23 @@ def _add_preflight(parser):
     "--effort",
     type=float,
     default=-1.0,
-    help="compiler effort in [-1, 1]; -1 (default) compiles fastest",
+    help="TPU compiler's effort in [-1, 1]; -1 (default) compiles fastest",
+  )
+  parser.add_argument(
+    "--json", metavar="FILE", help="also write everything to a JSON file"
   )
 
 
 def _preflight(options) -> int:
   """Compile a config's real step for a slice; exit 1 if it does not fit."""
-  from jaxcls.engine import preflight
+  from jaxcls.engine import _preflight
 
-  return preflight.main(
-    options.config, options.overrides, options.target, options.effort
+  return _preflight.main(
+    options.config,
+    options.overrides,
+    options.target,
+    options.effort,
+    options.json,
   )
 
 
@@ -246,9 +253,13 @@ def _add_report(parser):
 
 def _report(options) -> None:
   """Write one self-contained HTML page about one or more runs."""
-  from jaxcls.engine import report
+  import jax
 
-  report.main(options.workdirs, options.output)
+  # Another process may hold the accelerator: the run that is looked at.
+  jax.config.update("jax_platforms", "cpu")
+  from jaxcls import engine
+
+  print(engine.report(options.workdirs, options.output))
 
 
 def _add_systems(parser):

@@ -13,8 +13,10 @@ from jaxcls.engine._log import read_metrics as read_metrics
 from jaxcls.engine._loop import Diverged as Diverged
 from jaxcls.engine._loop import Stopped as Stopped
 from jaxcls.engine._mesh import make_mesh as make_mesh
+from jaxcls.engine._preflight import preflight as preflight
 from jaxcls.engine._program import Program as Program
 from jaxcls.engine._program import build as build
+from jaxcls.engine._report import report as report
 from jaxcls.engine._systems import find_systems as find_systems
 from jaxcls.engine._systems import print_systems as print_systems
 from jaxcls.engine._systems import read_systems as read_systems

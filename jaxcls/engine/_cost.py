@@ -153,7 +153,8 @@ class HloCost:
     hbm_bytes: read and written, each instruction or fusion on its own.
     collectives: by kind.
     largest: temporaries that take most, first.
-    open_loops: loops of unknown length; their bodies count once.
+    open_loops: loops of unknown length that move more than a MiB a turn;
+      their bodies count once.
   """
 
   hbm_bytes: float
@@ -293,9 +294,16 @@ def _count_runs(module, entry) -> tuple[dict[str, float], int]:
     runs[name] += times
     for op in module[name].values():
       trips = _trip_count(op, module) if op.opcode == "while" else 1
-      open_loops += trips is None
+      open_loops += trips is None and _is_heavy(op, module)
       queue += [(c, times * (trips or 1)) for c in op.called if c in module]
   return runs, open_loops
+
+
+def _is_heavy(op: _Op, module) -> bool:
+  """Whether a turn of a loop matters; a rejection sampler's does not."""
+  scopes = [module[name] for name in op.called if name in module]
+  moved = (_moved_bytes(o, s, module) for s in scopes for o in s.values())
+  return sum(moved) > 2**20
 
 
 def _trip_count(op: _Op, module) -> int | None:

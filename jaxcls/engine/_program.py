@@ -10,8 +10,23 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from jaxcls import _lookup, data, learners, models, optim, scenarios
+from jaxcls import (
+  _lookup,
+  data,
+  evaluation,
+  learners,
+  models,
+  optim,
+  scenarios,
+)
 from jaxcls.engine import _config, _mesh
+
+
+# What the engine passes to a probe.
+PROBE_INPUTS = (
+  "train_features", "train_labels", "test_features", "test_labels",
+  "num_classes",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,10 +218,15 @@ def build(config: Mapping[str, Any], mesh: Mesh | None = None) -> Program:
   )  # fmt: skip
   for name, size in program.batch_sizes().items():
     _mesh.check_batch_size(size, mesh, f"batch_size of stream {name!r}")
-  # Both name a bad field at once, before any data is read.
+  # All of these name a bad field at once, before any data is read.
   program.optimizer(program.total_steps())
   key = jax.eval_shape(lambda: jax.random.key(0))
   jax.eval_shape(program.transform, program.abstract_batch(), key)
+  models.select(net.param_shapes, config["trainable"])
+  evaluation.check_metrics(config["evaluation"]["metrics"])
+  for i, probe in enumerate(config["evaluation"]["probes"]):
+    field = f"evaluation.probes[{i}]"
+    _lookup.bind(probe, evaluation, field=field, supplied=PROBE_INPUTS)
   return program
 
 

@@ -159,17 +159,21 @@ def _load_weights(path: str, params: dict, stats: dict) -> tuple[dict, dict]:
   """Takes the weights of another run where path and shape agree.
 
   Raises:
-    ConfigError: no checkpoint there, or nothing in it fits.
+    ConfigError: no checkpoint there, or less than half of the model in it.
   """
   found = _checkpoint.load_weights(path)
-  shared = [
-    k for k in params if k in found and found[k].shape == params[k].shape
-  ]
-  if not shared:
+  fits = lambda k: k in found and found[k].shape == params[k].shape
+  fresh = [k for k in params if not fits(k)]
+  taken = len(params) - len(fresh)
+  text = f"{taken} of the model's {len(params)} parameters are in {path!r}"
+  if taken < len(fresh):
     raise _config.ConfigError(
-      f"init_from must hold weights of this model, but none of the "
-      f"{len(params)} parameters of the model is in {path!r} with its shape."
+      f"init_from must hold weights of this model, but only {text}; missing "
+      f"or of another shape: {', '.join(fresh[:3])}."
     )
+  if jax.process_index() == 0:
+    rest = f"; fresh: {', '.join(fresh[:5])}" if fresh else ""
+    print(f"init_from: {text}{rest}")
   return _program.inherit(params, found), _program.inherit(stats, found)
 
 

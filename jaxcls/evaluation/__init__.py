@@ -7,6 +7,7 @@ from jaxcls.evaluation._calibration import (
 from jaxcls.evaluation._calibration import (
   negative_log_likelihood as negative_log_likelihood,
 )
+from jaxcls.evaluation._evaluate import check_metrics as check_metrics
 from jaxcls.evaluation._evaluate import (
   evaluate_predictions as evaluate_predictions,
 )

@@ -62,6 +62,20 @@ def evaluate_predictions(
   return {_key(*spec): float(v) for spec, v in zip(specs, values, strict=True)}
 
 
+def check_metrics(metrics) -> None:
+  """Raises as `evaluate_predictions` would for these names, without data.
+
+  Args:
+    metrics: sequence of names or of dicts with "name" and arguments.
+
+  Raises:
+    ValueError: an unknown name, with the nearest known one.
+    TypeError: a metric does not have that keyword argument.
+  """
+  for metric in metrics:
+    _parse(metric)
+
+
 def _metric_functions():
   """Public metrics by name: functions of (logits, labels, *, ..., where)."""
   from jaxcls import evaluation  # not at import: it imports this file

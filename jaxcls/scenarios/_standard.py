@@ -40,6 +40,13 @@ class Standard:
   views: Sequence[Sequence[Mapping[str, Any]]] = ()
   preprocess: Sequence[Mapping[str, Any]] = ()
 
+  def __post_init__(self):
+    """Checks the share that is held out."""
+    if not 0 <= self.val_fraction < 1:
+      raise ValueError(
+        f"scenario.val_fraction must be in [0, 1), got {self.val_fraction}."
+      )
+
   def templates(self) -> dict[str, data.Stream]:
     """The streams over specs: shapes and counts, for known sources no data."""
     spec = data.source_spec(self.source, **self.options)
