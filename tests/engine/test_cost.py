@@ -36,7 +36,12 @@ MATMUL = 2 * 3 * 5 * 7
     (jax.grad(jax.checkpoint(lambda x, w: jnp.tanh(x @ w).sum()), (0, 1)), 4),
     (lambda x, w: jax.lax.scan(lambda c, _: (c, x @ w), 0, None, 11), 11),
     (lambda x, w: jax.lax.map(lambda _: x @ w, jnp.arange(6)), 6),
-    (lambda x, w: jax.lax.fori_loop(0, 4, lambda i, y: y + x @ w, 0.0), 4),
+    (
+      lambda x, w: jax.lax.fori_loop(
+        0, 4, lambda i, y: y + x @ w, jnp.zeros((3, 7))
+      ),
+      4,
+    ),
     (lambda x, w: jax.lax.cond(x[0, 0] > 0, lambda: x @ w, lambda: x @ w), 1),
   ],
 )
@@ -126,7 +131,7 @@ def hlo_of(mesh, f, in_specs, out_specs, *shapes):
   f = jax.shard_map(
     f, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False
   )
-  sharding = NamedSharding(mesh, P())
+  sharding = NamedSharding(mesh, in_specs)
   arrays = [
     jax.ShapeDtypeStruct(s, jnp.float32, sharding=sharding) for s in shapes
   ]
@@ -179,64 +184,84 @@ def test_no_collectives_no_rows(mesh):
 # mesh axes, slices and in-place updates inside fusions.
 TPU = """HloModule jit_step, is_scheduled=true
 
-%sliced (p0: f32[12,64], p1: s32[]) -> f32[64] {
-  %p0 = f32[12,64]{1,0:T(8,128)} parameter(0)
+%sliced (p0: f32[12,128], p1: s32[]) -> f32[128] {
+  %p0 = f32[12,128]{1,0:T(1,128)} parameter(0)
   %p1 = s32[]{:T(128)} parameter(1)
-  %ds = f32[1,64]{1,0:T(8,128)} dynamic-slice(%p0, %p1), dynamic_slice_sizes={1,64}
-  ROOT %bc = f32[64]{0:T(128)} bitcast(%ds)
+  %ds = f32[1,128]{1,0:T(1,128)} dynamic-slice(%p0, %p1), dynamic_slice_sizes={1,128}
+  ROOT %bc = f32[128]{0:T(128)} bitcast(%ds)
 }
 
-%updated (p2: f32[12,64], p3: f32[64], p4: s32[]) -> f32[12,64] {
-  %p2 = f32[12,64]{1,0:T(8,128)} parameter(0)
-  %p3 = f32[64]{0:T(128)} parameter(1)
+%updated (p2: f32[12,128], p3: f32[128], p4: s32[]) -> f32[12,128] {
+  %p2 = f32[12,128]{1,0:T(1,128)} parameter(0)
+  %p3 = f32[128]{0:T(128)} parameter(1)
   %p4 = s32[]{:T(128)} parameter(2)
-  %row = f32[1,64]{1,0} bitcast(%p3)
-  ROOT %dus = f32[12,64]{1,0:T(8,128)} dynamic-update-slice(%p2, %row, %p4)
+  %row = f32[1,128]{1,0} bitcast(%p3)
+  ROOT %dus = f32[12,128]{1,0:T(1,128)} dynamic-update-slice(%p2, %row, %p4)
 }
 
-%body (state: (s32[], f32[12,64], f32[12,64])) -> (s32[], f32[12,64], f32[12,64]) {
-  %state = (s32[]{:T(128)}, f32[12,64]{1,0}, f32[12,64]{1,0}) parameter(0)
+%body (state: (s32[], f32[12,128], f32[12,128])) -> (s32[], f32[12,128], f32[12,128]) {
+  %state = (s32[]{:T(128)}, f32[12,128]{1,0}, f32[12,128]{1,0}) parameter(0)
   %i = s32[]{:T(128)S(6)} get-tuple-element(%state), index=0
-  %xs = f32[12,64]{1,0} get-tuple-element(%state), index=1
-  %ys = f32[12,64]{1,0} get-tuple-element(%state), index=2
-  %x = f32[64]{0:T(128)} fusion(%xs, %i), kind=kLoop, calls=%sliced
-  %sum = f32[64]{0:T(128)} all-reduce(%x), channel_id=1, replica_groups=mesh['axis_0'=2,'axis_1'=4], device_ids=([2,4]T(1,0)) {'axis_1'}, to_apply=%add
-  %new = f32[12,64]{1,0} fusion(%ys, %sum, %i), kind=kLoop, calls=%updated
-  ROOT %out = (s32[], f32[12,64]{1,0}, f32[12,64]{1,0}) tuple(%i, %xs, %new)
+  %xs = f32[12,128]{1,0} get-tuple-element(%state), index=1
+  %ys = f32[12,128]{1,0} get-tuple-element(%state), index=2
+  %x = f32[128]{0:T(128)} fusion(%xs, %i), kind=kLoop, calls=%sliced
+  %sum = f32[128]{0:T(128)} all-reduce(%x), channel_id=1, replica_groups=mesh['axis_0'=2,'axis_1'=4], device_ids=([2,4]T(1,0)) {'axis_1'}, to_apply=%add
+  %new = f32[12,128]{1,0} fusion(%ys, %sum, %i), kind=kLoop, calls=%updated
+  ROOT %out = (s32[], f32[12,128]{1,0}, f32[12,128]{1,0}) tuple(%i, %xs, %new)
 }
 
-%condition (state.1: (s32[], f32[12,64], f32[12,64])) -> pred[] {
-  %state.1 = (s32[]{:T(128)}, f32[12,64]{1,0}, f32[12,64]{1,0}) parameter(0)
+%condition (state.1: (s32[], f32[12,128], f32[12,128])) -> pred[] {
+  %state.1 = (s32[]{:T(128)}, f32[12,128]{1,0}, f32[12,128]{1,0}) parameter(0)
   %limit = s32[]{:T(128)} constant(12)
   %j = s32[]{:T(128)} get-tuple-element(%state.1), index=0
   ROOT %lt = pred[]{:T(512)} compare(%j, %limit), direction=LT
 }
 
-ENTRY %main (weights: f32[12,64]) -> f32[12,64] {
-  %weights = f32[12,64]{1,0} parameter(0)
+ENTRY %main (weights: f32[12,128]) -> f32[12,128] {
+  %weights = f32[12,128]{1,0} parameter(0)
   %zero = s32[]{:T(128)} constant(0)
-  %fresh = f32[12,64]{1,0} custom-call(), custom_call_target="AllocateBuffer"
-  %init = (s32[], f32[12,64]{1,0}, f32[12,64]{1,0}) tuple(%zero, %weights, %fresh)
-  %loop = (s32[], f32[12,64]{1,0}, f32[12,64]{1,0}) while(%init), condition=%condition, body=%body
-  ROOT %result = f32[12,64]{1,0} get-tuple-element(%loop), index=2
+  %fresh = f32[12,128]{1,0} custom-call(), custom_call_target="AllocateBuffer"
+  %init = (s32[], f32[12,128]{1,0}, f32[12,128]{1,0}) tuple(%zero, %weights, %fresh)
+  %loop = (s32[], f32[12,128]{1,0}, f32[12,128]{1,0}) while(%init), condition=%condition, body=%body
+  ROOT %result = f32[12,128]{1,0} get-tuple-element(%loop), index=2
 }
 """  # noqa: E501
 
 
 def test_text_of_the_tpu_compiler():
   got = _cost.read_hlo(TPU, num_devices=8)
-  row = 64 * 4
+  row = 128 * 4
   # A ring of the four devices of axis_1, twelve times.
   sent = 12 * row * 2 * 3 / 4
   assert got.collectives == (
     _cost.Collective("all-reduce", 12, 12 * row, sent),
   )
-  # A turn: slice read and written, reduced in place, read and written.
-  vectors, counter = 6 * row, 2 * 4
-  compare = 4 + 4 + 1
-  assert got.hbm_bytes == 12 * (vectors + compare) + 12 * 0 * counter
+  # A turn: slice read and written, reduced, read and written in its place;
+  # the condition reads two numbers and writes a truth value.
+  assert got.hbm_bytes == 12 * (6 * row + 9)
   # The weights are an argument; the stacked results are a temporary.
-  assert got.largest[0] == _cost.Buffer("f32[12,64]", 12 * row, 1)
+  assert got.largest[0] == _cost.Buffer("f32[12,128]", 12 * row, 1)
+
+
+@pytest.mark.parametrize(
+  ("layout", "elements"),
+  [
+    ("{3,2,1,0}", 2 * 10 * 20 * 3),
+    # The last two of the order, 20 x 3, fill tiles of 8 x 128.
+    ("{3,2,1,0:T(8,128)}", 2 * 10 * 24 * 128),
+    ("{2,1,3,0:T(8,128)}", 2 * 3 * 16 * 128),
+    ("{2,1,3,0:T(8,128)(2,1)}", 2 * 3 * 16 * 128),
+    # Not in the main memory.
+    ("{2,1,3,0:T(8,128)S(1)}", 0),
+  ],
+)
+def test_tiles_take_whole_lanes(layout, elements):
+  text = f"""ENTRY %e (p: f32[2,10,20,3]) -> f32[2,10,20,3] {{
+  %p = f32[2,10,20,3]{{3,2,1,0:S(1)}} parameter(0)
+  ROOT %r = f32[2,10,20,3]{layout} negate(%p)
+}}
+"""
+  assert _cost.read_hlo(text, num_devices=1).hbm_bytes == 4 * elements
 
 
 @pytest.mark.parametrize(
@@ -274,8 +299,8 @@ def test_asynchronous_pairs_count_once():
 
 def test_loop_of_unknown_length_is_reported():
   text = TPU.replace("constant(12)", "get-tuple-element(%state.1), index=1")
-  text = text.replace("12,64", "12,640000").replace("[64]", "[640000]")
-  text = text.replace("[1,64]", "[1,640000]")
+  text = text.replace("12,128", "12,640000").replace("[128]", "[640000]")
+  text = text.replace("[1,128]", "[1,640000]")
   got = _cost.read_hlo(text, num_devices=8)
   assert got.open_loops == 1
   assert got.collectives[0].count == 1
