@@ -10,7 +10,7 @@ import ml_collections
 def get_config(mode: str = "full") -> ml_collections.ConfigDict:
   """Returns the config; mode is "full" or "smoke" (2 steps, fake data)."""
   del mode
-  c = ml_collections.ConfigDict(dict(seed=0, total_epochs=12, batch_size=256))
+  c = ml_collections.ConfigDict(dict(seed=0, total_epochs=8, batch_size=256))
   c.scenario = dict(
     name="standard",
     source="fashion_mnist",

@@ -40,6 +40,17 @@ class Stream:
   preprocess: Sequence[Mapping[str, Any]] = ()
   batch_size: int | None = None
 
+  def __post_init__(self):
+    """Operations on images need images."""
+    if self.source.field == "image":
+      return
+    for field in ("augment", "views", "preprocess"):
+      if getattr(self, field):
+        raise ValueError(
+          f"scenario.{field} must be empty for a source of features, got "
+          f"{getattr(self, field)}."
+        )
+
   def plan(self, *, batch_size: int, num_steps: int, seed: int) -> Any:
     """The plan of `num_steps` global id vectors."""
     return _lookup.call(
@@ -87,7 +98,7 @@ def transformed_shape(
 ) -> tuple[int, ...]:
   """Shape of one example after `preprocess`; runs nothing."""
   image = jax.ShapeDtypeStruct((1, *input_shape), dtype)
-  if len(input_shape) != 3 or not preprocess:
+  if not preprocess:
     return tuple(input_shape)
   finish = _policy.make_augment(preprocess)
   out = jax.eval_shape(lambda x: finish(_augment.to_float(x), None), image)
@@ -98,9 +109,8 @@ def abstract_batch(stream: Stream, batch_size: int) -> Batch:
   """Shapes and dtypes of a stream's batch as it leaves the host."""
   size, source = stream.batch_size or batch_size, stream.source
   struct = lambda shape, dtype: jax.ShapeDtypeStruct((size, *shape), dtype)
-  field = "image" if len(source.input_shape) == 3 else "x"
   return {
-    field: struct(source.input_shape, source.dtype),
+    source.field: struct(source.input_shape, source.dtype),
     "label": struct((), np.int32),
     "id": struct((), np.int32),
   }

@@ -35,6 +35,7 @@ class SourceSpec(NamedTuple):
   num_classes: int
   dtype: np.dtype
   num_train: int
+  field: str = "image"
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -262,7 +263,9 @@ def source_spec(name: str, **options) -> SourceSpec:
       table.num_classes,
       len(table.labels),
     )
-    return SourceSpec(shape, classes, np.dtype(table.dtype), count)
+    return SourceSpec(
+      shape, classes, np.dtype(table.dtype), count, table.field
+    )
   if name in _packaged.KNOWN_SPECS:
     shape, num_classes, num_train = _packaged.KNOWN_SPECS[name]
     if (size := options.get("image_size")) is not None:
@@ -270,7 +273,11 @@ def source_spec(name: str, **options) -> SourceSpec:
     return SourceSpec(shape, num_classes, np.dtype(np.uint8), num_train)
   source = load_source(name, "train", **options)
   return SourceSpec(
-    source.input_shape, source.num_classes, source.dtype, len(source)
+    source.input_shape,
+    source.num_classes,
+    source.dtype,
+    len(source),
+    source.field,
   )
 
 
