@@ -67,8 +67,8 @@ def _repeats(name: str, params: dict) -> int:
   if name == "scan":
     return params["length"]
   if name == "shard_map":
-    mesh = params["mesh"]
-    return math.prod(mesh.shape[a] for a in params["manual_axes"])
+    mesh, axes = params["mesh"], params["newly_manual_axes"]
+    return math.prod(mesh.shape[a] for a in axes)
   if name == "pallas_call":
     grid = params["grid_mapping"].grid
     return math.prod(n for n in grid if isinstance(n, int))
@@ -201,16 +201,37 @@ def read_hlo(text: str, *, num_devices: int, top: int = 6) -> HloCost:
 class _Array:
   dtype: str
   dims: tuple[int, ...]
-  in_hbm: bool
+  layout: str
+
+  @property
+  def in_hbm(self) -> bool:
+    """Whether it lies in the main memory, not in one of the chip's own."""
+    return not re.search(r"S\([1-9]", self.layout)
 
   @property
   def bytes(self) -> int:
-    bits = re.search(r"\d+", self.dtype)
-    bits = int(bits[0]) if bits else 8 * (self.dtype == "pred")
-    return math.ceil(math.prod(self.dims) * bits / 8)
+    """Of the values alone."""
+    return math.ceil(math.prod(self.dims) * _bits(self.dtype) / 8)
+
+  @property
+  def padded_bytes(self) -> int:
+    """With the tiles of a TPU filled up: 3 channels may take 128 lanes."""
+    found = re.match(r"\{([\d,]+):T\(([\d,]+)\)", self.layout)
+    if not found:
+      return self.bytes
+    order, tile = ([int(n) for n in g.split(",")] for g in found.groups())
+    sizes = [self.dims[i] for i in reversed(order)]
+    for i in range(1, min(len(sizes), len(tile)) + 1):
+      sizes[-i] = math.ceil(sizes[-i] / tile[-i]) * tile[-i]
+    return math.ceil(math.prod(sizes) * _bits(self.dtype) / 8)
 
   def __str__(self) -> str:
     return f"{self.dtype}[{','.join(map(str, self.dims))}]"
+
+
+def _bits(dtype: str) -> int:
+  found = re.search(r"\d+", dtype)
+  return int(found[0]) if found else 8 * (dtype == "pred")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -225,7 +246,7 @@ class _Op:
 
   @property
   def hbm_bytes(self) -> int:
-    return sum(a.bytes for a in self.arrays if a.in_hbm)
+    return sum(a.padded_bytes for a in self.arrays if a.in_hbm)
 
 
 _HEADER = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{$")
@@ -269,7 +290,7 @@ def _parse_op(found: re.Match) -> _Op:
     _Array(
       dtype,
       tuple(int(n.lstrip("<=")) for n in dims.split(",") if n),
-      not re.search(r"S\([1-9]", layout),
+      layout,
     )
     for dtype, dims, layout in _ARRAY.findall(type_text)
   )
@@ -391,7 +412,7 @@ def _fusion_bytes(op: _Op, sizes: Sequence[int], module) -> float:
   if root.opcode == "tuple":
     results = [body[o] for o in root.operands]
   written = sum(
-    min(array.bytes, _written_bytes(result, body, module))
+    min(array.padded_bytes, _written_bytes(result, body, module))
     for array, result in zip(op.arrays, results, strict=False)
     if array.in_hbm
   )
@@ -417,7 +438,7 @@ def _read_bytes(name: str, size: int, body, module) -> int:
         inner_name = _parameters(inner)[i]
         total += _read_bytes(inner_name, size, inner, module)
       elif i == 0 and use.opcode in _SLICING:
-        total += sum(a.bytes for a in use.arrays)
+        total += sum(a.padded_bytes for a in use.arrays)
       elif not (i == 0 and use.opcode == "dynamic-update-slice"):
         return size
   return min(size, total)
@@ -435,7 +456,7 @@ def _written_bytes(result: _Op, body, module) -> int:
       break
   if result.opcode == "dynamic-update-slice":
     result = body[result.operands[1]]
-  return sum(a.bytes for a in result.arrays)
+  return sum(a.padded_bytes for a in result.arrays)
 
 
 def _inlined(module) -> set[str]:
@@ -469,7 +490,7 @@ def _largest(module, entry, executed) -> list[Buffer]:
       shapes = collections.Counter(map(str, arrays))
       if op.opcode != "while":
         shapes = dict.fromkeys(shapes, 1)
-      bytes_of |= {str(a): a.bytes for a in arrays}
+      bytes_of |= {str(a): a.padded_bytes for a in arrays}
       for shape, count in shapes.items():
         counts[shape] = max(counts[shape], count)
   found = [Buffer(s, bytes_of[s], n) for s, n in counts.items()]

@@ -1,5 +1,6 @@
 """Compiles a config's real training step for a pod slice it does not have."""
 
+import contextlib
 import dataclasses
 import importlib.resources
 import importlib.util
@@ -9,7 +10,7 @@ import os
 import pathlib
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -199,7 +200,8 @@ def _preflight_phase(chain, target: str, chip: Chip, effort: float):
     traced = step.trace(state, batch)
     lowered = traced.lower(lowering_platforms=(chip.platform,))
     try:
-      compiled = lowered.compile(_compiler_options(chip, effort))
+      with _no_compilation_cache():
+        compiled = lowered.compile(_compiler_options(chip, effort))
     except jax.errors.JaxRuntimeError as error:
       if "RESOURCE_EXHAUSTED" not in str(error):
         raise
@@ -310,6 +312,22 @@ def _open_gpus(target: str, shape: str, chip: Chip):
   if hosts > 1:
     chip = dataclasses.replace(chip, link_bandwidth=_H100_NETWORK)
   return chip, devices
+
+
+@contextlib.contextmanager
+def _no_compilation_cache() -> Iterator[None]:
+  """Passes the cache over: without a device nothing can be loaded from it."""
+  from jax.experimental.compilation_cache import compilation_cache
+
+  before = jax.config.jax_enable_compilation_cache
+  try:
+    jax.config.update("jax_enable_compilation_cache", False)
+    # JAX looks at the switch once; a reset makes it look again.
+    compilation_cache.reset_cache()
+    yield
+  finally:
+    jax.config.update("jax_enable_compilation_cache", before)
+    compilation_cache.reset_cache()
 
 
 def _compiler_options(chip: Chip, effort: float) -> dict[str, Any]:
@@ -474,12 +492,16 @@ def _largest_rows(result: Preflight):
 
 def _assumptions(result: Preflight) -> str:
   chip = result.chip
+  card = (
+    " JAX takes 75% of a card unless XLA_PYTHON_CLIENT_MEM_FRACTION is set."
+  )
   return (
     f"Compiled in {result.compile_seconds:.0f} s, run nowhere. The estimate "
     f"assumes {UTILIZATION:.0%} of {chip.flops / 1e12:.0f} TFLOP/s, "
     f"{chip.hbm_bandwidth / 1e9:.0f} GB/s of memory and "
     f"{chip.link_bandwidth / 1e9:.0f} GB/s of links a device, all three "
     "overlapped, no latency, input never waited for."
+    f"{card if chip.platform == 'cuda' else ''}"
   )
 
 

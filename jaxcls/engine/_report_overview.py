@@ -57,8 +57,9 @@ def comparison(
     gap = found.get("difference")
     interval = "baseline" if gap is None else _interval(gap)
     rows.append([
-      ui.breaks(ui.hide_paths(arm)), found["mean"], found["std"], gap and gap["mean"],
-      interval, _strip(found, spans, colors[arm]), *found["values"],
+      ui.breaks(ui.hide_paths(arm)), found["mean"], found["std"],
+      gap and gap["mean"], interval, _strip(found, spans, colors[arm]),
+      *found["values"],
     ])  # fmt: skip
   parts.append(ui.table(head, rows))
   lost = sum(found.get("diverged", 0) for found in arms.values())

@@ -97,7 +97,7 @@ def _predictions(folder: pathlib.Path):
       "the test split yet."
     )
   try:
-    with np.load(path) as file:
+    with path.open("rb") as raw, np.load(raw) as file:
       found = {name: file[name] for name in ("logits", "label", "id")}
     logits = found["logits"] = found["logits"].astype(np.float32)
     n, c = logits.shape
@@ -189,7 +189,7 @@ def _per_class(counts: np.ndarray, names: Sequence[str]) -> ui.Html:
   present = np.flatnonzero(totals)
   share = np.diag(counts) / np.maximum(totals, 1)
   title = "Accuracy by class, test"
-  if len(present) > 2 * _MAX_CELLS:
+  if len(present) > _MAX_CELLS:
     present = present[np.argsort(share[present], kind="stable")[:_MAX_CELLS]]
     title = f"Accuracy by class, test: the lowest {_MAX_CELLS}"
   bar = lambda v: ui.tag("span", class_="bar", style=f"--v:{v:.3f}")
