@@ -89,10 +89,16 @@ def _add_train(parser):
 def _train(options) -> None:
   """Train a config in a run folder; goes on where it stopped."""
   _start_jax(options)
+  import jax
+
   from jaxcls import engine
 
   config = engine.load_config(options.config, options.overrides)
-  engine.train(config, options.workdir)
+  record = engine.train(config, options.workdir)
+  if jax.process_index() == 0:
+    shown = [f"{k} {v:.4f}" for k, v in record.items() if isinstance(v, float)]
+    print(f"{options.workdir}: done at step {record['step']}, "
+          f"{', '.join(shown)}")  # fmt: skip
 
 
 def _start_jax(options=None) -> None:

@@ -263,9 +263,7 @@ def source_spec(name: str, **options) -> SourceSpec:
       table.num_classes,
       len(table.labels),
     )
-    return SourceSpec(
-      shape, classes, np.dtype(table.dtype), count, table.field
-    )
+    return SourceSpec(shape, classes, np.dtype(table.dtype), count, table.field)
   if name in _packaged.KNOWN_SPECS:
     shape, num_classes, num_train = _packaged.KNOWN_SPECS[name]
     if (size := options.get("image_size")) is not None:

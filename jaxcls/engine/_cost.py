@@ -183,14 +183,22 @@ def read_hlo(text: str, *, num_devices: int, top: int = 6) -> HloCost:
     for op in module[name].values():
       if name not in inlined:
         total += times * _moved_bytes(op, module[name], module)
-      for kind in _COLLECTIVES:
-        if op.opcode in (kind, f"{kind}-start"):
-          one = _collective(kind, op, module[name], num_devices)
-          row = found.setdefault(kind, np.zeros(3))
-          row += times * np.array([1, *one])
+      kind = op.opcode.removesuffix("-start")
+      if kind in _COLLECTIVES:
+        payload, sent = _collective(kind, op, module[name], num_devices)
+        # The TPU compiler cuts one into several fusions of the same channel.
+        channel = re.search(r"channel_id=\d+", op.rest)
+        key = kind, channel[0] if channel else op
+        found[key] = max(found.get(key, ()), (times, payload, sent))
   rows = tuple(
-    Collective(kind, int(row[0]), float(row[1]), float(row[2]))
-    for kind, row in sorted(found.items())
+    Collective(
+      kind,
+      sum(times for times, _, _ in ops),
+      sum(times * payload for times, payload, _ in ops),
+      sum(times * sent for times, _, sent in ops),
+    )
+    for kind in _COLLECTIVES
+    if (ops := [row for key, row in found.items() if key[0] == kind])
   )
   executed = [name for name in runs if name not in inlined]
   largest = _largest(module, entry, executed)[:top]

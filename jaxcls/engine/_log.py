@@ -1,6 +1,7 @@
 """The run folder's records: metrics.jsonl, TensorBoard, the progress bar."""
 
 import json
+import math
 import os
 import pathlib
 import subprocess
@@ -41,6 +42,8 @@ class Metrics:
     """Writes one record; strings (versions) are not sent to TensorBoard."""
     if not self._active:
       return
+    # JSON knows no NaN: null says that there is no number.
+    record = {k: _finite(v) for k, v in record.items()}
     self._file.write(json.dumps({"step": step, **record}) + "\n")
     self._file.flush()
     for name, value in record.items():
@@ -57,6 +60,11 @@ class Metrics:
     if self._active:
       self._file.close()
       self._board.close()
+
+
+def _finite(value: Any) -> Any:
+  bad = isinstance(value, float) and not math.isfinite(value)
+  return None if bad else value
 
 
 def read_metrics(folder: pathlib.Path | str) -> list[dict[str, Any]]:

@@ -524,4 +524,8 @@ def _count(value: float, unit: str) -> str:
 
 
 def _seconds(value: float) -> str:
-  return f"{value:.3g} s" if value >= 1 else f"{1e3 * value:.3g} ms"
+  for unit in ("s", "ms"):
+    if value >= 1:
+      return f"{value:.3g} {unit}"
+    value *= 1000
+  return f"{value:.3g} us"

@@ -21,7 +21,6 @@ from jaxcls import (
 )
 from jaxcls.engine import _config, _mesh
 
-
 # What the engine passes to a probe.
 PROBE_INPUTS = (
   "train_features", "train_labels", "test_features", "test_labels",

@@ -135,7 +135,9 @@ class _Run:
       params = _program.inherit(params, previous.params)
       stats = _program.inherit(stats, previous.stats)
     elif program.config["init_from"]:
-      params, stats = _load_weights(program.config["init_from"], params, stats)
+      path = program.config["init_from"]
+      params, stats, text = _load_weights(path, params, stats)
+      self.metrics.write(0, {"init_from": text})
     step = np.int32(0) if previous is None else previous.step
     memory = {} if previous is None else previous.memory
     batch = _loop.first_batch(program, stage)
@@ -155,7 +157,9 @@ def abstract_state(chain, tx) -> learners.State:
   return abstract
 
 
-def _load_weights(path: str, params: dict, stats: dict) -> tuple[dict, dict]:
+def _load_weights(
+  path: str, params: dict, stats: dict
+) -> tuple[dict, dict, str]:
   """Takes the weights of another run where path and shape agree.
 
   Raises:
@@ -171,10 +175,10 @@ def _load_weights(path: str, params: dict, stats: dict) -> tuple[dict, dict]:
       f"init_from must hold weights of this model, but only {text}; missing "
       f"or of another shape: {', '.join(fresh[:3])}."
     )
-  if jax.process_index() == 0:
-    rest = f"; fresh: {', '.join(fresh[:5])}" if fresh else ""
-    print(f"init_from: {text}{rest}")
-  return _program.inherit(params, found), _program.inherit(stats, found)
+  if fresh:
+    text += f"; fresh: {', '.join(fresh[:5])}"
+  params, stats = (_program.inherit(own, found) for own in (params, stats))
+  return params, stats, text
 
 
 @contextlib.contextmanager

@@ -297,6 +297,25 @@ def test_asynchronous_pairs_count_once():
   assert got == _cost.Collective("all-gather", 1, 32, 16)
 
 
+def test_parts_of_one_channel_count_once():
+  text = """%part (a: f32[4]) -> f32[8] {
+  %a = f32[4]{0} parameter(0)
+  ROOT %g = f32[8]{0} all-gather(%a), channel_id=5, replica_groups={{0,1}}
+}
+
+ENTRY %e (p: f32[4]) -> f32[8] {
+  %p = f32[4]{0} parameter(0)
+  %one = f32[8]{0} fusion(%p), kind=kCustom, calls=%part
+  %two = f32[8]{0} fusion(%p), kind=kCustom, calls=%part.1
+  ROOT %r = f32[8]{0} all-gather(%p), channel_id=6, replica_groups={{0,1}}
+}
+"""
+  head, tail = text.split("ENTRY")
+  text = head + head.replace("%part", "%part.1") + "ENTRY" + tail
+  (got,) = _cost.read_hlo(text, num_devices=2).collectives
+  assert got == _cost.Collective("all-gather", 2, 2 * 32, 2 * 16)
+
+
 def test_loop_of_unknown_length_is_reported():
   text = TPU.replace("constant(12)", "get-tuple-element(%state.1), index=1")
   text = text.replace("12,128", "12,640000").replace("[128]", "[640000]")
