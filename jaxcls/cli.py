@@ -170,9 +170,9 @@ def _add_preflight(parser):
 
 def _preflight(options) -> int:
   """Compile a config's real step for a slice; exit 1 if it does not fit."""
-  from jaxcls.engine import _preflight
+  from jaxcls.engine import _preflight_table
 
-  return _preflight.main(
+  return _preflight_table.main(
     options.config,
     options.overrides,
     options.target,

@@ -34,6 +34,7 @@ def get_config(mode: str = "full") -> ml_collections.ConfigDict:
     pool="gap",
     positions="sincos2d",
     scan_blocks=True,
+    remat="cheap",
     dtype="bfloat16",
   )
   c.learner = dict(

@@ -422,3 +422,18 @@ def test_preprocessing_needs_no_key_and_allows_no_chance():
   np.testing.assert_allclose(finish(half, None), jnp.zeros_like(half))
   with pytest.raises(ValueError, match="got 'random_flip'. Move it to augment"):
     data.make_augment([dict(name="random_flip")])(half, None)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_affine_samples_equal_dm_pix(channels):
+  from jaxcls.data import _policy
+
+  image = jax.random.uniform(jax.random.key(0), (7, 9, channels))
+  linear = jnp.array([[0.9, 0.3], [-0.2, 1.1]])
+  offset = jnp.array([-1.3, 2.4])
+  got = jax.jit(_policy._sample)(image, linear, offset, 0.25)
+  matrix = jnp.eye(3).at[:2, :2].set(linear)
+  want = dm_pix.affine_transform(
+    image, matrix, offset=jnp.append(offset, 0.0), mode="constant", cval=0.25
+  )
+  np.testing.assert_allclose(got, want, atol=1e-5)

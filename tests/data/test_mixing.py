@@ -46,15 +46,15 @@ def test_targets_follow_weight_and_partner(name, per_example):
   want = w * TARGETS + (1 - w) * TARGETS[mixed.partner]
   np.testing.assert_allclose(mixed.targets, want, atol=1e-6)
   np.testing.assert_allclose(mixed.targets.sum(1), 1.0, atol=1e-6)
+  np.testing.assert_array_equal(mixed.partner, (np.arange(B) - 1) % B)
   if name != "mixup_or_cutmix" or not per_example:
-    np.testing.assert_array_equal(np.sort(mixed.partner), np.arange(B))
     assert (np.ptp(mixed.weight) > 0) == per_example
   again = call(name, per_example=per_example, **CASES[name])
   np.testing.assert_array_equal(again.inputs, mixed.inputs)
   other = call(
     name, key=jax.random.key(5), per_example=per_example, **CASES[name]
   )
-  assert (other.partner != mixed.partner).any()
+  assert (other.inputs != mixed.inputs).any()
 
 
 def test_mixup_value():
@@ -87,7 +87,7 @@ def test_mixup_weight_is_beta():
 @pytest.mark.parametrize("per_example", [False, True])
 def test_cutmix_weight_is_the_pixel_share(per_example):
   shares = set()
-  for seed in range(8):
+  for seed in range(20):
     mixed = call(
       "cutmix", ROWS, jax.random.key(seed), alpha=1.0, per_example=per_example
     )

@@ -6,7 +6,7 @@ import pytest
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from jaxcls.engine import _cost
+from jaxcls.engine import _cost, _hlo
 
 
 def flops(f, *shapes):
@@ -136,7 +136,7 @@ def hlo_of(mesh, f, in_specs, out_specs, *shapes):
     jax.ShapeDtypeStruct(s, jnp.float32, sharding=sharding) for s in shapes
   ]
   text = jax.jit(f).lower(*arrays).compile().as_text()
-  return _cost.read_hlo(text, num_devices=mesh.size)
+  return _hlo.read_hlo(text, num_devices=mesh.size)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def hlo_of(mesh, f, in_specs, out_specs, *shapes):
 )  # fmt: skip
 def test_collectives_of_a_compiled_program(mesh, f, out, kind, payload, sent):
   got = hlo_of(mesh, f, P("a"), out, (32, 16)).collectives
-  assert got == (_cost.Collective(kind, 1, payload, sent),)
+  assert got == (_hlo.Collective(kind, 1, payload, sent),)
 
 
 def test_collective_in_a_loop_counts_every_turn(mesh):
@@ -169,7 +169,7 @@ def test_collective_in_a_loop_counts_every_turn(mesh):
     return jax.lax.scan(step, x, None, length=5)[0]
 
   got = hlo_of(mesh, f, P("a"), P("a"), (32, 16))
-  assert got.collectives == (_cost.Collective("all-reduce", 5, 2560, 3840),)
+  assert got.collectives == (_hlo.Collective("all-reduce", 5, 2560, 3840),)
   assert got.open_loops == 0
 
 
@@ -229,18 +229,16 @@ ENTRY %main (weights: f32[12,128]) -> f32[12,128] {
 
 
 def test_text_of_the_tpu_compiler():
-  got = _cost.read_hlo(TPU, num_devices=8)
+  got = _hlo.read_hlo(TPU, num_devices=8)
   row = 128 * 4
   # A ring of the four devices of axis_1, twelve times.
   sent = 12 * row * 2 * 3 / 4
-  assert got.collectives == (
-    _cost.Collective("all-reduce", 12, 12 * row, sent),
-  )
+  assert got.collectives == (_hlo.Collective("all-reduce", 12, 12 * row, sent),)
   # A turn: slice read and written, reduced, read and written in its place;
   # the condition reads two numbers and writes a truth value.
   assert got.hbm_bytes == 12 * (6 * row + 9)
   # The weights are an argument; the stacked results are a temporary.
-  assert got.largest[0] == _cost.Buffer("f32[12,128]", 12 * row, 1)
+  assert got.largest[0] == _hlo.Buffer("f32[12,128]", 12 * row, 1)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +259,7 @@ def test_tiles_take_whole_lanes(layout, elements):
   ROOT %r = f32[2,10,20,3]{layout} negate(%p)
 }}
 """
-  assert _cost.read_hlo(text, num_devices=1).hbm_bytes == 4 * elements
+  assert _hlo.read_hlo(text, num_devices=1).hbm_bytes == 4 * elements
 
 
 @pytest.mark.parametrize(
@@ -282,7 +280,7 @@ def test_group_size(groups, size):
   ROOT %r = f32[4]{{0}} all-reduce(%p), {groups}, to_apply=%add
 }}
 """
-  (got,) = _cost.read_hlo(text, num_devices=16).collectives
+  (got,) = _hlo.read_hlo(text, num_devices=16).collectives
   assert math.isclose(got.link_bytes, 16 * 2 * (size - 1) / size)
 
 
@@ -293,8 +291,8 @@ def test_asynchronous_pairs_count_once():
   ROOT %d = f32[8]{0} all-gather-done(%s)
 }
 """
-  (got,) = _cost.read_hlo(text, num_devices=2).collectives
-  assert got == _cost.Collective("all-gather", 1, 32, 16)
+  (got,) = _hlo.read_hlo(text, num_devices=2).collectives
+  assert got == _hlo.Collective("all-gather", 1, 32, 16)
 
 
 def test_parts_of_one_channel_count_once():
@@ -312,14 +310,14 @@ ENTRY %e (p: f32[4]) -> f32[8] {
 """
   head, tail = text.split("ENTRY")
   text = head + head.replace("%part", "%part.1") + "ENTRY" + tail
-  (got,) = _cost.read_hlo(text, num_devices=2).collectives
-  assert got == _cost.Collective("all-gather", 2, 2 * 32, 2 * 16)
+  (got,) = _hlo.read_hlo(text, num_devices=2).collectives
+  assert got == _hlo.Collective("all-gather", 2, 2 * 32, 2 * 16)
 
 
 def test_loop_of_unknown_length_is_reported():
   text = TPU.replace("constant(12)", "get-tuple-element(%state.1), index=1")
   text = text.replace("12,128", "12,640000").replace("[128]", "[640000]")
   text = text.replace("[1,128]", "[1,640000]")
-  got = _cost.read_hlo(text, num_devices=8)
+  got = _hlo.read_hlo(text, num_devices=8)
   assert got.open_loops == 1
   assert got.collectives[0].count == 1

@@ -7,7 +7,7 @@ import jax
 import pytest
 
 from jaxcls import cli, engine
-from jaxcls.engine import _cost, _preflight
+from jaxcls.engine import _hlo, _preflight, _preflight_table
 
 ROOT = pathlib.Path(__file__).parents[2]
 needs_libtpu = pytest.mark.skipif(
@@ -53,7 +53,7 @@ def test_replicated_step_on_a_tpu_slice(small):
   assert got.mesh == {"data": 4, "fsdp": 1} and got.num_devices == 4
   assert got.fits and got.examples == 16 and got.phase == "main"
   kernel = 256 * 256 * 4
-  assert got.state[0] == _cost.Buffer(got.state[0].name, kernel)
+  assert got.state[0] == _hlo.Buffer(got.state[0].name, kernel)
   assert {b.name.split("/")[0] for b in got.state} == {"params", "opt_state"}
   # Weights and two moments on every chip, written where they were.
   assert 3 * 4 * products < got.memory.arguments < 3.5 * 4 * products
@@ -168,7 +168,7 @@ def test_gpu_needs_no_gpu_and_compares_with_the_card(small, monkeypatch):
   monkeypatch.setitem(_preflight.CHIPS, "h100", little)
   (got,) = engine.preflight(small(), target="h100:4")
   assert not got.fits and got.memory.peak > 2**10
-  table = _preflight.make_table(got)
+  table = _preflight_table.make_table(got)
   assert table.row_count > 10
 
 

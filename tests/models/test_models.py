@@ -19,10 +19,15 @@ MAKERS = {
   ),
   "vit": lambda **kw: models.vit(variant="mu/4", **kw),
   "vit_scan": lambda **kw: models.vit(
-    variant="mu/4", depth=2, pool="cls", scan_blocks=True, remat=True, **kw
+    variant="mu/4", depth=2, pool="cls", scan_blocks=True, remat="block", **kw
   ),
   "vit_map": lambda **kw: models.vit(
-    variant="mu/4", pool="map", positions="sincos2d", num_prompts=2, **kw
+    variant="mu/4",
+    pool="map",
+    positions="sincos2d",
+    num_prompts=2,
+    remat="cheap",
+    **kw,
   ),
 }
 
@@ -112,6 +117,19 @@ def test_scanned_blocks_equal_the_loop():
   np.testing.assert_allclose(run(models.identity), want, rtol=1e-5, atol=1e-6)
   through_taps = run(lambda name, x: x)
   np.testing.assert_allclose(through_taps, want, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("remat", ["cheap", "block"])
+def test_recomputing_changes_no_gradient(remat):
+  kwargs = dict(variant="mu/4", depth=2, num_classes=3, input_shape=SHAPE)
+  plain, saving = models.vit(**kwargs), models.vit(**kwargs, remat=remat)
+  params, stats = plain.init(jax.random.key(0))
+  params["head/kernel"] += jnp.arange(3.0)
+  loss = lambda net: lambda p: (net(p, stats, IMAGES)[0]["logits"] ** 2).sum()
+  want = jax.jit(jax.grad(loss(plain)))(params)
+  got = jax.jit(jax.grad(loss(saving)))(params)
+  for name in want:
+    np.testing.assert_allclose(got[name], want[name], rtol=1e-4, atol=1e-4)
 
 
 def test_tap_reads_replaces_and_differentiates():
