@@ -95,9 +95,7 @@ def walk(network, layer, state, xs, reverse=False):
       return state, jax.tree.map(lambda *y: jnp.stack(y), *ys)
 
     unroll = turns if network.depth <= UNROLLED_LAYERS else 1
-    state, ys = jax.lax.scan(
-      turn, state, chunk, reverse=reverse, unroll=unroll
-    )
+    state, ys = jax.lax.scan(turn, state, chunk, reverse=reverse, unroll=unroll)
     flat = lambda y, stop=stop, start=start: y.reshape(
       stop - start, *y.shape[2:]
     )
@@ -130,7 +128,10 @@ def _swap(network, steepness, signs, gap):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def trace(network, x, steepness):
-  """Sorted values [n batch] and swapped shares [depth slots batch]."""
+  """Sorted values [n batch] and swapped shares [depth slots batch].
+
+  x [n batch], steepness [batch].
+  """
 
   def layer(state, kind, signs):
     a, b = pairs(state, kind)
@@ -171,11 +172,11 @@ def _trace_bwd(network, residuals, cotangents):
     return (move(state, kind, moved), d_steepness), None
 
   _, gaps = walk(network, forward, split(network, x), signs)
-  carry = split(network, d_values), jnp.zeros_like(x[0])
+  carry = split(network, d_values), nothing(x[0])
   (state, d_steepness), _ = walk(
     network, backward, carry, (signs, gaps, d_swaps), reverse=True
   )
-  return merge(network, state), d_steepness.sum()
+  return merge(network, state), d_steepness
 
 
 trace.defvjp(_trace_fwd, _trace_bwd)
@@ -244,15 +245,12 @@ def _identity_tile(network, swaps, first, columns):
   """Columns first, first + 1, ... of the identity [n c batch]."""
   rows = jnp.arange(network.n)[:, None]
   tile = (rows == first + jnp.arange(columns)).astype(swaps.dtype)
-  # Times one of the batch's own numbers: varies over the batch as swaps do.
-  shape = (*tile.shape, swaps.shape[-1])
-  return vary_like(jnp.broadcast_to(tile[..., None], shape), swaps)
+  return tile[..., None] + nothing(swaps[0, 0])
 
 
-def vary_like(array, like):
-  """Marks an array as varying over the shard_map axes of another."""
-  axes = jax.typeof(like).vma - jax.typeof(array).vma
-  return jax.lax.pcast(array, tuple(axes), to="varying") if axes else array
+def nothing(array):
+  """Zeros that vary over the shard_map axes of an array; nan stays nan."""
+  return 0 * array
 
 
 def matrix(network, swaps, tile_bytes):
@@ -283,6 +281,6 @@ def matrix_backward(network, swaps, d_matrix, tile_bytes):
     return total + d_swaps, None
 
   if tiles == 1:
-    return tile(jnp.zeros_like(swaps), 0)[0]
+    return tile(nothing(swaps), 0)[0]
   firsts = jnp.arange(tiles) * columns
-  return jax.lax.scan(tile, jnp.zeros_like(swaps), firsts)[0]
+  return jax.lax.scan(tile, nothing(swaps), firsts)[0]

@@ -36,9 +36,7 @@ def _cauchy(v):
 def _optimal(v):
   size = jnp.maximum(jnp.abs(v), 0.25)
   part = 1 / (16 * size)
-  return jnp.where(
-    jnp.abs(v) > 0.25, jnp.where(v > 0, part, 1 - part), 0.5 - v
-  )
+  return jnp.where(jnp.abs(v) > 0.25, jnp.where(v > 0, part, 1 - part), 0.5 - v)
 
 
 # relaxation: (swapped part 1 - F(v), slope F'(v) from v and the swapped part)
