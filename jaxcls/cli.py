@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 
@@ -190,6 +191,11 @@ def _add_compare(parser):
   )
   parser.add_argument("--workdir", required=True, help="folder of all runs")
   parser.add_argument(
+    "--publish",
+    action="store_true",
+    help="also put results beside the experiment file (.json, .png)",
+  )
+  parser.add_argument(
     "--seeds", type=int, nargs="+", default=None, help="default: 0 1 2"
   )
   parser.add_argument(
@@ -229,6 +235,11 @@ def _compare(options) -> None:
   experiment["set"] = (*experiment.get("set", ()), *options.set)
   results = engine.compare(workdir=options.workdir, **experiment)
   engine.print_results(results)
+  if options.publish and options.experiment:
+    stem = os.path.splitext(options.experiment)[0]
+    for suffix in (".json", ".png"):
+      found = os.path.join(options.workdir, f"results{suffix}")
+      shutil.copyfile(found, stem + suffix)
 
 
 def _arms(options) -> dict:

@@ -1,23 +1,16 @@
-"""Three ordinary networks on Fashion-MNIST: the ground that others stand on.
+"""Ordinary training on Fashion-MNIST: the ground that others stand on.
 
-Run:  jaxcls compare --experiment experiments/core/erm.py --workdir DIR
-Sizes: 57,000 training images, 10,000 test images; lengths differ by network,
-  so this is no comparison of networks.
+Run:    jaxcls compare --experiment experiments/core/erm.py --workdir DIR
+Sizes:  57,000 training, 3,000 validation, 10,000 test images; 8 epochs.
+Cost:   5 to 8 minutes a seed on two shared CPU cores.
 """
 
 
 def get_experiment() -> dict:
   """Returns arms, seeds, metric and claim."""
-  config = lambda name: {"config": f"configs/supervised/{name}.py"}
   return dict(
-    arms=dict(
-      convnet=config("fashion_mnist"),
-      vit=config("fashion_mnist_vit"),
-      resnet=config("fashion_mnist_resnet"),
-    ),
+    arms=dict(convnet=dict(config="configs/supervised/fashion_mnist.py")),
     seeds=(0, 1, 2),
     metric="test/accuracy",
-    baseline="convnet",
-    claim="the ConvNet reaches 91.5 % test accuracy on a CPU in 15 minutes",
-    same_budget=False,
+    claim="91.5 % test accuracy on a CPU within 15 minutes",
   )

@@ -102,10 +102,11 @@ def get_experiment():
 def test_command_line_runs_an_experiment_file(tmp_path, capsys):
   path = tmp_path / "experiment.py"
   path.write_text(EXPERIMENT)
-  status = cli.main(
-    ["compare", "--experiment", str(path), "--workdir", str(tmp_path / "runs")]
-  )
-  assert status == 0
+  command = ["compare", "--experiment", str(path), "--publish"]
+  assert cli.main([*command, "--workdir", str(tmp_path / "runs")]) == 0
+  published = json.loads((tmp_path / "experiment.json").read_text())
+  assert published["arms"].keys() == {"low", "high"}
+  assert (tmp_path / "experiment.png").exists()
   out = capsys.readouterr().out
   assert "high" in out and "Claim: higher" in out
   path.write_text(EXPERIMENT.replace("claim=", "clame="))
