@@ -139,6 +139,9 @@ class StagePlay:
     self.refresh_every = getattr(learner, "refresh_every_steps", 0)
     self.select = section["select"]
     self.examples = sum(self.program.batch_sizes().values())
+    # Jitted: op by op, a cosine compiles a dozen programs at its first call.
+    length = self.total_steps or self.program.total_steps()
+    self.schedule = jax.jit(self.program.make_schedule(length))
     self.clock = _log.Clock()
     # Metrics stay on the device for one more log interval: fetching them at
     # once would make every log step wait for the device.
@@ -251,8 +254,7 @@ class StagePlay:
     record = {
       f"train/{k}": float(v) for k, v in jax.device_get(metrics).items()
     }
-    schedule = self.program.make_schedule(max(self.total_steps, 1))
-    record["train/learning_rate"] = float(schedule(i))
+    record["train/learning_rate"] = float(self.schedule(i))
     record |= lap
     self.run.metrics.write(step, record)
     self.bar.update(i + 1, record)

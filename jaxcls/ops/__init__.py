@@ -1,1 +1,11 @@
 """Array programs with kernels."""
+
+from jaxcls.ops.contrastive import clip_loss as clip_loss
+from jaxcls.ops.contrastive import info_nce_loss as info_nce_loss
+from jaxcls.ops.contrastive import nt_xent_loss as nt_xent_loss
+from jaxcls.ops.contrastive import sigmoid_pair_loss as sigmoid_pair_loss
+from jaxcls.ops.contrastive import soft_info_nce_loss as soft_info_nce_loss
+from jaxcls.ops.contrastive import supcon_loss as supcon_loss
+from jaxcls.ops.linear_cross_entropy import (
+  linear_cross_entropy as linear_cross_entropy,
+)

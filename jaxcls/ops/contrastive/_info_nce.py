@@ -65,8 +65,8 @@ def info_nce_loss(
   Differs: several positives are averaged outside the log, as in SupCon.
 
   >>> q = jnp.array([[1.0, 0.0]])
-  >>> print(info_nce_loss(q, jnp.eye(2), temperature=1.0))
-  [0.31326166]
+  >>> print(info_nce_loss(q, jnp.eye(2), temperature=1.0).round(4))
+  [0.3133]
   """
   _check(queries, keys, where, key_where)
   n, m = queries.shape[0], keys.shape[0]
@@ -82,7 +82,7 @@ def info_nce_loss(
     )
   scale = _losses._scale(temperature, queries, keys)
   config = _losses._config(_blockwise.LOGSUMEXP, block_size, axis_name)
-  if n * m == 0 or queries.shape[1] == 0:
+  if n * m == 0:
     return jnp.zeros(n, scale.dtype)
   rows, columns, scale = _sharded.same_axes(
     _blockwise.Side(_losses._clean(queries, where), None, query_labels),
@@ -141,8 +141,8 @@ def soft_info_nce_loss(
   Differs: nothing known.
 
   >>> q, t = jnp.array([[1.0, 0.0]]), jnp.array([[0.5, 0.5]])
-  >>> print(soft_info_nce_loss(q, jnp.eye(2), t, temperature=1.0))
-  [0.81326164]
+  >>> print(soft_info_nce_loss(q, jnp.eye(2), t, temperature=1.0).round(4))
+  [0.8133]
   """
   _check(queries, keys, where, key_where)
   n, m = queries.shape[0], keys.shape[0]
@@ -153,7 +153,7 @@ def soft_info_nce_loss(
     )
   scale = _losses._scale(temperature, queries, keys)
   config = _losses._config(_blockwise.LOGSUMEXP, block_size, axis_name)
-  if n * m == 0 or queries.shape[1] == 0:
+  if n * m == 0:
     return jnp.zeros(n, scale.dtype)
   rows, columns, scale = _sharded.same_axes(
     _blockwise.Side(_losses._clean(queries, where)),

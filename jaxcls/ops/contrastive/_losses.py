@@ -11,8 +11,10 @@ _LOGSUMEXP = _blockwise.LOGSUMEXP
 
 def _check_vectors(name, array, other_name=None, other=None):
   """Raises unless array is a float matrix, with as many columns as other."""
-  if array.ndim != 2:
-    raise ValueError(f"{name} must have shape [n d], got {array.shape}.")
+  if array.ndim != 2 or array.shape[1] == 0:
+    raise ValueError(
+      f"{name} must have shape [n d] with d >= 1, got {array.shape}."
+    )
   if not jnp.issubdtype(array.dtype, jnp.floating):
     raise TypeError(f"{name} must be floating point, got {array.dtype}.")
   if other is not None and array.shape[1] != other.shape[1]:
@@ -130,15 +132,15 @@ def supcon_loss(
     temperature / base_temperature; the paper does not.
 
   >>> z = jnp.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-  >>> print(supcon_loss(z, jnp.array([5, 5, 2]), temperature=1.0))
-  [0.31326166 0.31326166 0.        ]
+  >>> print(supcon_loss(z, jnp.array([5, 5, 2]), temperature=1.0).round(4))
+  [0.3133 0.3133 0.    ]
   """
   _check_vectors("embeddings", embeddings)
   _check_labels("labels", labels, embeddings.shape[0])
   _check_where("where", where, labels.shape)
   scale = _scale(temperature, embeddings)
   config = _config(_LOGSUMEXP, block_size, axis_name)
-  if embeddings.size == 0:
+  if embeddings.shape[0] == 0:
     return jnp.zeros(labels.shape, scale.dtype)
   vectors, where, labels, scale = _sharded.same_axes(
     _clean(embeddings, where), where, labels, scale
@@ -185,8 +187,8 @@ def nt_xent_loss(
   Differs: nothing known for two views.
 
   >>> z = jnp.array([[[1.0, 0.0], [1.0, 0.0]], [[0.0, 1.0], [0.0, 1.0]]])
-  >>> print(nt_xent_loss(z, temperature=1.0)[0])
-  [0.55144465 0.55144465]
+  >>> print(nt_xent_loss(z, temperature=1.0)[0].round(4))
+  [0.5514 0.5514]
   """
   if embeddings.ndim != 3:
     raise ValueError(
@@ -245,15 +247,15 @@ def clip_loss(
   Differs: the scale is not clipped at 100 here; clip it where it is learned.
 
   >>> x = jnp.eye(2)
-  >>> print(clip_loss(x, x, temperature=1.0))
-  [0.31326166 0.31326166]
+  >>> print(clip_loss(x, x, temperature=1.0).round(4))
+  [0.3133 0.3133]
   """
   _check_pairs(image_embeddings, text_embeddings)
   pairs = image_embeddings.shape[:1]
   _check_where("where", where, pairs)
   scale = _scale(temperature, image_embeddings, text_embeddings)
   config = _config(_LOGSUMEXP, block_size, axis_name, both=True)
-  if image_embeddings.size == 0:
+  if image_embeddings.shape[0] == 0:
     return jnp.zeros(pairs, scale.dtype)
   x, y, where, scale = _sharded.same_axes(
     _clean(image_embeddings, where), _clean(text_embeddings, where), where,
@@ -305,15 +307,15 @@ def sigmoid_pair_loss(
   Differs: the paper passes texts around in chunks too; here the images stay.
 
   >>> x = jnp.eye(2)
-  >>> print(sigmoid_pair_loss(x, x, temperature=1.0, bias=0.0))
-  [1.0064088 1.0064088]
+  >>> print(sigmoid_pair_loss(x, x, temperature=1.0, bias=0.0).round(4))
+  [1.0064 1.0064]
   """
   _check_pairs(image_embeddings, text_embeddings)
   pairs = image_embeddings.shape[:1]
   _check_where("where", where, pairs)
   scale = _scale(temperature, image_embeddings, text_embeddings)
   config = _config(_blockwise.SUM_SOFTPLUS, block_size, axis_name)
-  if image_embeddings.size == 0:
+  if image_embeddings.shape[0] == 0:
     return jnp.zeros(pairs, scale.dtype)
   x, y, where, scale, bias = _sharded.same_axes(
     _clean(image_embeddings, where), _clean(text_embeddings, where), where,

@@ -15,97 +15,112 @@ import jax.numpy as jnp
 
 from jaxcls.ops.sorting import _relaxations
 
-# Loops of at most this many layers are unrolled.
-UNROLLED_LAYERS = 16
+# Layers in a turn of a loop; a network of at most twice as many is unrolled.
+LAYERS_PER_TURN = 8
 
 
-def split(network, wires):
-  """The state of a network: for odd_even the even and the odd wires."""
-  if network.name == "odd_even":
-    return wires[::2], wires[1::2]
-  padding = [(network.idle, 0)] + [(0, 0)] * (wires.ndim - 1)
-  return jnp.pad(wires, padding) if network.idle else wires
+def pad(network, rows):
+  """Adds the bitonic network's idle wires below wires [n ...]."""
+  if not network.idle:
+    return rows
+  return jnp.pad(rows, [(network.idle, 0)] + [(0, 0)] * (rows.ndim - 1))
 
 
-def merge(network, state):
-  """The wires [n ...] of a state."""
-  if network.name == "bitonic":
-    return state[network.idle :]
-  even, odd = state
-  pairs = jnp.stack([even[: len(odd)], odd], axis=1)
-  pairs = pairs.reshape(2 * len(odd), *odd.shape[1:])
-  return jnp.concatenate([pairs, even[len(odd) :]])
-
-
-def pairs(state, kind):
+def pairs(network, wires, kind):
   """The compared wires a, b [slots ...]; kind is a parity or a stride."""
-  if isinstance(state, tuple):
-    even, odd = state
-    if kind == 0:
-      return even[: len(odd)], odd
-    return odd[: len(even) - 1], even[1:]
-  halves = state.reshape(-1, 2, kind, *state.shape[1:])
-  slots = (-1, *state.shape[1:])
+  stride = kind
+  if network.name == "odd_even":
+    stop = network.n - (network.n - kind) % 2
+    wires, stride = wires[kind:stop], 1
+  halves = wires.reshape(-1, 2, stride, *wires.shape[1:])
+  slots = (-1, *wires.shape[1:])
   return halves[:, 0].reshape(slots), halves[:, 1].reshape(slots)
 
 
-def move(state, kind, d):
+def move(network, wires, kind, d):
   """Moves d from wire b to wire a of every comparator."""
-  a, b = pairs(state, kind)
-  a, b = a + d, b - d
-  if isinstance(state, tuple):
-    even, odd = state
-    if kind == 0:
-      return jnp.concatenate([a, even[len(odd) :]]), b
-    return jnp.concatenate([even[:1], b]), jnp.concatenate([a, odd[len(a) :]])
-  fold = lambda rows: rows.reshape(-1, kind, *state.shape[1:])
-  return jnp.stack([fold(a), fold(b)], axis=1).reshape(state.shape)
+  a, b = pairs(network, wires, kind)
+  stride = 1 if network.name == "odd_even" else kind
+  fold = lambda rows: rows.reshape(-1, stride, *wires.shape[1:])
+  both = jnp.stack([fold(a + d), fold(b - d)], axis=1)
+  both = both.reshape(-1, *wires.shape[1:])
+  if network.name == "bitonic":
+    return both
+  return jnp.concatenate([wires[:kind], both, wires[kind + len(both) :]])
 
 
-def walk(network, layer, state, xs, reverse=False):
-  """Runs state, y = layer(state, kind, x) over the layers; xs, ys [depth ...].
+def turns(network):
+  """(number of turns, layers in a turn) of the loop; the rest is unrolled."""
+  if network.name == "bitonic" or network.depth <= 2 * LAYERS_PER_TURN:
+    return 0, 0
+  return network.depth // LAYERS_PER_TURN, LAYERS_PER_TURN
 
-  Two layers of odd_even are one turn of a loop; a bitonic network, which is
-  shallow and has no two layers alike in a row, is written out.
+
+def chunked(network, rows):
+  """Rows [depth ...] as those of the loop [turns size ...] and the rest."""
+  count, size = turns(network)
+  if not count:
+    return None, rows
+  loop = rows[: count * size].reshape(count, size, *rows.shape[1:])
+  return loop, rows[count * size :]
+
+
+def joined(chunks):
+  """Inverse of chunked."""
+  loop, rest = chunks
+  if loop is None:
+    return rest
+  loop = loop.reshape(-1, *loop.shape[2:])
+  return loop if rest is None else jnp.concatenate([loop, rest])
+
+
+def walk(network, turn, carry, loop, rest, reverse=False):
+  """Runs carry, y = turn(carry, x, kinds), kinds[i] that of layer i of x.
+
+  loop is a pytree of arrays [turns ...] (None if there is no loop), rest one
+  of what the turn after the loop gets; returns carry and the ys of loop and
+  rest. A turn gets its x, and hands on its y, one turn late through the
+  loop's carry: what a loop reads or writes at a moving index, XLA's CPU
+  backend would else fuse into the arithmetic, which then takes 6 times as
+  long.
   """
+  count, size = turns(network)
   if network.name == "odd_even":
-    groups = [(network.depth // 2, (0, 1)), (network.depth % 2, (0,))]
+    kinds = tuple(layer % 2 for layer in range(network.depth))
   else:
-    groups = [(1, network.strides)]
-  starts = [0, groups[0][0] * len(groups[0][1])]
-  outputs = []
-  order = list(zip(groups, starts, strict=False))
-  for (turns, kinds), start in order[::-1] if reverse else order:
-    stop = start + turns * len(kinds)
-    if stop == start:
-      continue
-    shape = (turns, len(kinds))
-    chunk = jax.tree.map(
-      lambda x, start=start, stop=stop, shape=shape: x[start:stop].reshape(
-        *shape, *x.shape[1:]
-      ),
-      xs,
+    kinds = network.strides
+  first, last = kinds[:size], kinds[count * size :]
+  ys, end = None, None
+  if last and reverse:
+    carry, end = turn(carry, rest, last)
+  if count:
+    step = -1 if reverse else 1
+    at = lambda t: jax.tree.map(
+      lambda x: jax.lax.dynamic_index_in_dim(x, t, keepdims=False), loop
     )
 
-    def turn(state, x, kinds=kinds):
-      ys = [None] * len(kinds)
-      for i in reversed(range(len(kinds))) if reverse else range(len(kinds)):
-        part = jax.tree.map(lambda x, i=i: x[i], x)
-        state, ys[i] = layer(state, kinds[i], part)
-      return state, jax.tree.map(lambda *y: jnp.stack(y), *ys)
+    def body(state, t):
+      carry, x, before = state
+      carry, y = turn(carry, x, first)
+      return (carry, at((t + step).clip(0, count - 1)), y), before
 
-    unroll = turns if network.depth <= UNROLLED_LAYERS else 1
-    state, ys = jax.lax.scan(turn, state, chunk, reverse=reverse, unroll=unroll)
-    flat = lambda y, stop=stop, start=start: y.reshape(
-      stop - start, *y.shape[2:]
+    start = count - 1 if reverse else 0
+    carry, y = turn(carry, at(start), first)
+    order = jnp.arange(count - 1) + (0 if reverse else 1)
+    (carry, _, y), early = jax.lax.scan(
+      body, (carry, at(start + step), y), order, reverse=reverse
     )
-    outputs.append(jax.tree.map(flat, ys))
-  outputs = outputs[::-1] if reverse else outputs
-  return state, jax.tree.map(lambda *y: jnp.concatenate(y), *outputs)
+    both = (
+      (lambda e, y: [y[None], e]) if reverse else (lambda e, y: [e, y[None]])
+    )
+    ys = jax.tree.map(lambda e, y: jnp.concatenate(both(e, y)), early, y)
+  if last and not reverse:
+    carry, end = turn(carry, rest, last)
+  return carry, (ys, end)
 
 
 def to_slots(network, rows):
-  """Pads the comparators of a layer to the network's slots."""
+  """Fills up a layer's comparators to the network's slots."""
   missing = network.slots - len(rows)
   if not missing:
     return rows
@@ -113,7 +128,7 @@ def to_slots(network, rows):
 
 
 def _swap(network, steepness, signs, gap):
-  """The swapped share and the derivative of the share by the gap."""
+  """The swapped share, and its derivatives by the gap and the steepness."""
   share, slope = _relaxations.RELAXATIONS[network.relaxation]
   signs = signs[: len(gap), None].astype(gap.dtype)
   signed, stretch = _relaxations.stretched(
@@ -132,17 +147,27 @@ def trace(network, x, steepness):
 
   x [n batch], steepness [batch].
   """
+  wires, swaps, _ = _trace(network, x, steepness)
+  return wires[network.idle :], swaps
 
-  def layer(state, kind, signs):
-    a, b = pairs(state, kind)
-    gap = b - a
-    swap, _, _ = _swap(network, steepness, signs, gap)
-    return move(state, kind, swap * gap), to_slots(network, swap)
 
-  state, swaps = walk(
-    network, layer, split(network, x), jnp.asarray(network.signs())
-  )
-  return merge(network, state), swaps
+def _trace(network, x, steepness):
+  """Also the gaps b - a, [depth slots batch]."""
+
+  def turn(wires, signs, kinds):
+    swaps, gaps = [], []
+    for i, kind in enumerate(kinds):
+      a, b = pairs(network, wires, kind)
+      swap, _, _ = _swap(network, steepness, signs[i], b - a)
+      swaps.append(to_slots(network, swap))
+      gaps.append(to_slots(network, b - a))
+      wires = move(network, wires, kind, swap * (b - a))
+    return wires, (jnp.stack(swaps), jnp.stack(gaps))
+
+  signs = chunked(network, jnp.asarray(network.signs()))
+  wires, (loop, rest) = walk(network, turn, pad(network, x), *signs)
+  swaps, gaps = (joined((loop and loop[i], rest and rest[i])) for i in range(2))
+  return wires, swaps, gaps
 
 
 def _trace_fwd(network, x, steepness):
@@ -152,67 +177,85 @@ def _trace_fwd(network, x, steepness):
 def _trace_bwd(network, residuals, cotangents):
   x, steepness = residuals
   d_values, d_swaps = cotangents
-  signs = jnp.asarray(network.signs())
 
-  def forward(state, kind, signs):
-    a, b = pairs(state, kind)
-    gap = b - a
-    swap, _, _ = _swap(network, steepness, signs, gap)
-    return move(state, kind, swap * gap), to_slots(network, gap)
+  def turn(carry, rows, kinds):
+    wires, d_steepness = carry
+    signs, gaps, d_swaps = rows
+    for i, kind in reversed(list(enumerate(kinds))):
+      d_a, d_b = pairs(network, wires, kind)
+      d_gap, slots = d_b - d_a, len(d_a)
+      gap = gaps[i, :slots]
+      swap, by_gap, by_steepness = _swap(network, steepness, signs[i], gap)
+      d_swap = d_swaps[i, :slots] - d_gap * gap
+      d_steepness = d_steepness + (d_swap * by_steepness).sum(0)
+      moved = swap * d_gap - d_swap * by_gap
+      wires = move(network, wires, kind, moved)
+    return (wires, d_steepness), None
 
-  def backward(carry, kind, row):
-    state, d_steepness = carry
-    signs, gap, d_swap = row
-    d_a, d_b = pairs(state, kind)
-    d_gap, gap = d_b - d_a, gap[: len(d_a)]
-    swap, by_gap, by_steepness = _swap(network, steepness, signs, gap)
-    d_swap = d_swap[: len(d_a)] - d_gap * gap
-    d_steepness = d_steepness + (d_swap * by_steepness).sum(0)
-    moved = swap * d_gap - d_swap * by_gap
-    return (move(state, kind, moved), d_steepness), None
-
-  _, gaps = walk(network, forward, split(network, x), signs)
-  carry = split(network, d_values), nothing(x[0])
-  (state, d_steepness), _ = walk(
-    network, backward, carry, (signs, gaps, d_swaps), reverse=True
-  )
-  return merge(network, state), d_steepness
+  _, _, gaps = _trace(network, x, steepness)
+  rows = (jnp.asarray(network.signs()), gaps, d_swaps)
+  loop, rest = zip(*(chunked(network, r) for r in rows), strict=True)
+  carry = pad(network, d_values), nothing(x[0])
+  (wires, d_steepness), _ = walk(network, turn, carry, loop, rest, True)
+  return wires[network.idle :], d_steepness
 
 
 trace.defvjp(_trace_fwd, _trace_bwd)
 
 
-def run(network, swaps, columns, transpose, keep_gaps=False):
-  """P columns, or P^T columns; columns and result [n c batch]."""
+def run(network, swaps, columns, transpose, keep_starts=False):
+  """P columns, or P^T columns, and the wires at the start of every turn.
 
-  def layer(state, kind, swap):
-    a, b = pairs(state, kind)
-    gap = b - a
-    state = move(state, kind, swap[: len(gap), None] * gap)
-    return state, to_slots(network, gap) if keep_gaps else None
+  columns and result [n c batch].
+  """
 
-  state, gaps = walk(
-    network, layer, split(network, columns), swaps, reverse=not transpose
+  def turn(wires, swaps, kinds):
+    start = wires if keep_starts else None
+    wires, _ = _run_turn(network, wires, swaps, kinds, transpose)
+    return wires, start
+
+  wires, starts = walk(
+    network,
+    turn,
+    pad(network, columns),
+    *chunked(network, swaps),
+    reverse=not transpose,
   )
-  return merge(network, state), gaps
+  return wires[network.idle :], starts
+
+
+def _run_turn(network, wires, swaps, kinds, transpose):
+  """The wires after some layers, and the gaps b - a of each."""
+  gaps = [None] * len(kinds)
+  for i in range(len(kinds))[:: 1 if transpose else -1]:
+    a, b = pairs(network, wires, kinds[i])
+    gaps[i] = b - a
+    d = swaps[i, : len(a), None] * gaps[i]
+    wires = move(network, wires, kinds[i], d)
+  return wires, gaps
 
 
 def run_backward(network, swaps, columns, transpose, d_out):
   """Cotangents of swaps [depth slots batch] and columns [n c batch]."""
 
-  def layer(state, kind, row):
-    swap, gap = row
-    d_a, d_b = pairs(state, kind)
-    d_gap = d_b - d_a
-    d_swap = -(d_gap * gap[: len(d_gap)]).sum(1)
-    state = move(state, kind, swap[: len(d_gap), None] * d_gap)
-    return state, to_slots(network, d_swap)
+  def turn(wires, rows, kinds):
+    swaps, start = rows
+    _, gaps = _run_turn(network, start, swaps, kinds, transpose)
+    d_swaps = [None] * len(kinds)
+    for i in range(len(kinds))[:: -1 if transpose else 1]:
+      d_a, d_b = pairs(network, wires, kinds[i])
+      d_gap = d_b - d_a
+      d_swap = -(d_gap * gaps[i]).sum(1)
+      d_swaps[i] = to_slots(network, d_swap)
+      wires = move(network, wires, kinds[i], swaps[i, : len(d_a), None] * d_gap)
+    return wires, jnp.stack(d_swaps)
 
-  _, gaps = run(network, swaps, columns, transpose, keep_gaps=True)
-  state, d_swaps = walk(
-    network, layer, split(network, d_out), (swaps, gaps), reverse=transpose
+  _, starts = run(network, swaps, columns, transpose, keep_starts=True)
+  loop, rest = zip(chunked(network, swaps), starts, strict=True)
+  wires, d_swaps = walk(
+    network, turn, pad(network, d_out), loop, rest, reverse=transpose
   )
-  return d_swaps, merge(network, state)
+  return joined(d_swaps), wires[network.idle :]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
