@@ -187,7 +187,10 @@ def bench_torch():
 
   from jaxcls import losses, models
 
-  torch.set_num_threads(os.cpu_count())
+  # One core for both: on a busy machine OpenMP's spinning threads cost PyTorch
+  # up to 40 times, and would flatter us.
+  os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[-1]})
+  torch.set_num_threads(1)
   cases = {
     "resnet18 width 16, 32x32, batch 64": (
       lambda: models.resnet(num_classes=10, input_shape=(32, 32, 3), width=16),
