@@ -6,6 +6,10 @@ from jaxcls.ops.contrastive import nt_xent_loss as nt_xent_loss
 from jaxcls.ops.contrastive import sigmoid_pair_loss as sigmoid_pair_loss
 from jaxcls.ops.contrastive import soft_info_nce_loss as soft_info_nce_loss
 from jaxcls.ops.contrastive import supcon_loss as supcon_loss
-from jaxcls.ops.linear_cross_entropy import (
+from jaxcls.ops.cross_entropy import (
   linear_cross_entropy as linear_cross_entropy,
 )
+from jaxcls.ops.sorting import SoftSort as SoftSort
+from jaxcls.ops.sorting import soft_rank as soft_rank
+from jaxcls.ops.sorting import soft_sort as soft_sort
+from jaxcls.ops.sorting import soft_top_k as soft_top_k

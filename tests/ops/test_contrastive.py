@@ -22,6 +22,8 @@ from jaxcls.ops.contrastive import _reference
 N, D, TEMPERATURE = 22, 5, 0.3
 BLOCK = 4  # 22 rows: 6 blocks of 4, the last one half empty.
 NAMES = [n for n, _ in inspect.getmembers(contrastive, inspect.isfunction)]
+# The others are one of these inside.
+DISTINCT = ["supcon_loss", "clip_loss", "sigmoid_pair_loss", "info_nce_loss"]
 ROWS = PartitionSpec("data")
 
 
@@ -92,9 +94,7 @@ def assert_same(got, expected, rtol, atol):
     np.testing.assert_allclose(a, b, rtol=rtol, atol=atol)
 
 
-@pytest.mark.parametrize(
-  ("n", "masked"), [(1, False), (20, False), (2, True), (N, True)]
-)
+@pytest.mark.parametrize(("n", "masked"), [(1, False), (20, False), (N, True)])
 @pytest.mark.parametrize("name", NAMES)
 def test_equals_the_definition_in_float64(name, n, masked):
   if name == "nt_xent_loss":
@@ -111,33 +111,29 @@ def test_equals_the_definition_in_float64(name, n, masked):
     assert_same(got, run(slow), rtol=1e-9, atol=1e-11)
 
 
-@pytest.mark.parametrize(
-  ("dtype", "tolerance"), [(jnp.float32, 1e-5), (jnp.bfloat16, 2e-2)]
-)
-@pytest.mark.parametrize("name", NAMES)
-def test_narrow_types_sum_in_float32(name, dtype, tolerance):
-  x, y, labels, where, targets = example(dtype)
+@pytest.mark.parametrize("name", DISTINCT)
+def test_bfloat16_sums_in_float32(name):
+  x, y, labels, where, targets = example(jnp.bfloat16)
   t = jnp.float32(TEMPERATURE)
   f = lambda x, y, t: fast(name, x, y, labels, where, targets, t)
   value, (dx, dy, _) = value_and_grads(f, x, y, t)
   assert value.dtype == jnp.float32
-  assert dx.dtype == dy.dtype == dtype
+  assert dx.dtype == dy.dtype == jnp.bfloat16
   wide = [a.astype(jnp.float32) for a in (x, y)]
-  targets = targets.astype(jnp.float32)
   f = lambda x, y, t: slow(name, x, y, labels, where, targets, t)
   expected, (dx_expected, dy_expected, _) = value_and_grads(f, *wide, t)
   # The inputs are the same numbers: only gradients are rounded to bfloat16.
   np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-5)
   wide = [a.astype(jnp.float32) for a in (dx, dy)]
-  assert_same(wide, (dx_expected, dy_expected), tolerance, tolerance)
+  assert_same(wide, (dx_expected, dy_expected), 2e-2, 2e-2)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DISTINCT)
 def test_vmap_equals_a_loop(name):
   x, y, labels, where, targets = example(jnp.float32, 10)
   t = jnp.float32(TEMPERATURE)
   f = lambda x, y: fast(name, x, y, labels, where, targets, t)
-  loss = lambda x, y: (f(x, y), jax.grad(lambda x: f(x, y).sum())(x))
+  loss = lambda x, y: jax.value_and_grad(lambda x: f(x, y).sum())(x)
   xs, ys = jnp.stack([x, 2 * x]), jnp.stack([y, y[::-1]])
   got = jax.jit(jax.vmap(loss))(xs, ys)
   loss = jax.jit(loss)
@@ -147,7 +143,7 @@ def test_vmap_equals_a_loop(name):
 
 
 @pytest.mark.parametrize(("scale", "keep"), [(100.0, True), (1.0, False)])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DISTINCT)
 def test_extreme_and_empty_rows_stay_finite(name, scale, keep):
   # scale 100: similarities of 1e4 at temperature 1.
   x, y, labels, where, targets = example(jnp.float32)
@@ -160,7 +156,7 @@ def test_extreme_and_empty_rows_stay_finite(name, scale, keep):
     assert_same(out, jax.tree.map(jnp.zeros_like, out), 0, 0)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DISTINCT)
 def test_rows_that_are_not_kept_may_be_nan(name):
   x, y, labels, where, targets = example(jnp.float32)
   t = jnp.float32(TEMPERATURE)
@@ -169,7 +165,7 @@ def test_rows_that_are_not_kept_may_be_nan(name):
   got = value_and_grads(f, hole(x), hole(y), t)
   assert_same(got, value_and_grads(f, x, y, t), 1e-6, 1e-7)
   # A nan that is kept shows.
-  assert np.isnan(f(x.at[0, 0].set(jnp.nan), y, t)[0])
+  assert np.isnan(jax.jit(f)(x.at[0, 0].set(jnp.nan), y, t)[0])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -234,7 +230,7 @@ def test_mean_inside_shard_map(name):
   assert_same(got, expected, 1e-5, 1e-6)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DISTINCT)
 def test_local_batch_inside_shard_map(name):
   # Without axis_name every device has its own batch.
   x, y, labels, _, targets = example(jnp.float32, 8)
@@ -253,7 +249,7 @@ def test_local_batch_inside_shard_map(name):
   assert_same(got, jnp.concatenate(expected), 1e-5, 1e-6)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DISTINCT)
 def test_sharded_arrays_under_jit(name):
   x, y, labels, where, targets = example(jnp.float32, 24)
   t = jnp.float32(TEMPERATURE)
@@ -327,7 +323,7 @@ def test_info_nce_forms_of_positives_agree():
   np.testing.assert_allclose(queue, soft, rtol=1e-5)
 
 
-@pytest.mark.parametrize("block_size", [1, 8, 10, 512])
+@pytest.mark.parametrize("block_size", [1, 8, 512])
 def test_block_size_changes_nothing(block_size):
   x, _, labels, where, _ = example(jnp.float32)
   f = lambda x, y, t: contrastive.supcon_loss(

@@ -12,7 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import jaxtyped
 
 from jaxcls.ops import linear_cross_entropy
-from jaxcls.ops.linear_cross_entropy import _reference
+from jaxcls.ops.cross_entropy import _reference
 
 N, D, C = 6, 4, 20
 CLASSES = PartitionSpec(None, "model"), PartitionSpec("model")

@@ -214,7 +214,7 @@ def pair_backward(
   reduction, rows, columns, scale, offset, row_ct, column_ct, *, block_size,
   into_columns=True,
 ):  # fmt: skip
-  """Gradients (rows [n d], columns [m d] or None, offset), times 1 / scale.
+  """Gradients (rows [n d], columns [m d] or None, offset), each / scale.
 
   The weights T_ij = d loss / d s_ij are recomputed tile by tile.
   column_ct: None, or the cotangents of the column totals.
@@ -308,7 +308,7 @@ def self_forward(reduction, items, scale, *, block_size):
 
 
 def self_backward(reduction, items, scale, cotangent, *, block_size):
-  """Gradient [n d] times 1 / scale: both ends of every pair, each tile once."""
+  """Gradient [n d] / scale: both ends of every pair, each tile once."""
   n = items.vectors.shape[0]
   zero = varying_zero(scale.dtype, scale, items)
   items = _split(items, n, block_size)

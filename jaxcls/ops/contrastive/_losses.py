@@ -132,8 +132,9 @@ def supcon_loss(
     temperature / base_temperature; the paper does not.
 
   >>> z = jnp.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-  >>> print(supcon_loss(z, jnp.array([5, 5, 2]), temperature=1.0).round(4))
-  [0.3133 0.3133 0.    ]
+  >>> loss = supcon_loss(z, jnp.array([5, 5, 2]), temperature=1.0)
+  >>> print(f"{loss[0]:.4f}")
+  0.3133
   """
   _check_vectors("embeddings", embeddings)
   _check_labels("labels", labels, embeddings.shape[0])
@@ -187,8 +188,9 @@ def nt_xent_loss(
   Differs: nothing known for two views.
 
   >>> z = jnp.array([[[1.0, 0.0], [1.0, 0.0]], [[0.0, 1.0], [0.0, 1.0]]])
-  >>> print(nt_xent_loss(z, temperature=1.0)[0].round(4))
-  [0.5514 0.5514]
+  >>> loss = nt_xent_loss(z, temperature=1.0)[0]
+  >>> print(f"{loss[0]:.4f}")
+  0.5514
   """
   if embeddings.ndim != 3:
     raise ValueError(
@@ -247,8 +249,9 @@ def clip_loss(
   Differs: the scale is not clipped at 100 here; clip it where it is learned.
 
   >>> x = jnp.eye(2)
-  >>> print(clip_loss(x, x, temperature=1.0).round(4))
-  [0.3133 0.3133]
+  >>> loss = clip_loss(x, x, temperature=1.0)
+  >>> print(f"{loss[0]:.4f}")
+  0.3133
   """
   _check_pairs(image_embeddings, text_embeddings)
   pairs = image_embeddings.shape[:1]
@@ -307,8 +310,9 @@ def sigmoid_pair_loss(
   Differs: the paper passes texts around in chunks too; here the images stay.
 
   >>> x = jnp.eye(2)
-  >>> print(sigmoid_pair_loss(x, x, temperature=1.0, bias=0.0).round(4))
-  [1.0064 1.0064]
+  >>> loss = sigmoid_pair_loss(x, x, temperature=1.0, bias=0.0)
+  >>> print(f"{loss[0]:.4f}")
+  1.0064
   """
   _check_pairs(image_embeddings, text_embeddings)
   pairs = image_embeddings.shape[:1]

@@ -88,6 +88,10 @@ def _pair_forward(config, rows, columns, scale, offset):
 def _pair_backward(config, residuals, cotangents):
   rows, columns, scale, offset, row_totals, column_totals = residuals
   d_totals, d_matches, d_column_totals = cotangents
+  # d s / d x_i = scale * w_j: the scale goes into [n], not into [n d].
+  d_totals, d_matches, d_column_totals = jax.tree.map(
+    lambda a: a * scale, (d_totals, d_matches, d_column_totals)
+  )
   row_ct = _blockwise.Cotangent(row_totals, d_totals, d_matches)
   column_ct = None
   if config.both:
@@ -111,12 +115,12 @@ def _pair_backward(config, residuals, cotangents):
     (columns, column_ct, zeros(columns)),
     config.axis_name,
   )
-  d_scale = (rows.vectors * d_rows).sum().astype(scale.dtype)
+  d_scale = (rows.vectors * d_rows).sum() / scale
   return (
-    _blockwise.Side((d_rows * scale).astype(rows.vectors.dtype)),
-    _blockwise.Side((d_columns * scale).astype(columns.vectors.dtype)),
+    _blockwise.Side(d_rows.astype(rows.vectors.dtype)),
+    _blockwise.Side(d_columns.astype(columns.vectors.dtype)),
     d_scale,
-    None if offset is None else d_offset,
+    None if offset is None else d_offset / scale,
   )
 
 
@@ -163,7 +167,7 @@ def _self_forward(config, items, scale):
 
 def _self_backward(config, residuals, cotangents):
   items, scale, totals = residuals
-  cotangent = _blockwise.Cotangent(totals, *cotangents)
+  cotangent = _blockwise.Cotangent(totals, *(a * scale for a in cotangents))
   own = _blockwise.self_backward(
     config.reduction, items, scale, cotangent, block_size=config.block_size
   )
@@ -180,9 +184,8 @@ def _self_backward(config, residuals, cotangents):
 
   d_items = _others(step, own, (items, cotangent), config.axis_name)
   # Every pair is in d_items of both its ends.
-  d_scale = (items.vectors * d_items).sum().astype(scale.dtype) / 2
-  d_vectors = (d_items * scale).astype(items.vectors.dtype)
-  return _blockwise.Side(d_vectors), d_scale
+  d_scale = (items.vectors * d_items).sum() / (2 * scale)
+  return _blockwise.Side(d_items.astype(items.vectors.dtype)), d_scale
 
 
 self_totals.defvjp(_self_forward, _self_backward)

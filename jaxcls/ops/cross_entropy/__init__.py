@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxcls.ops.linear_cross_entropy import _blockwise
+from jaxcls.ops.cross_entropy import _blockwise
 
 # Logits of a tile when block_size is None: 4 MiB of float32.
 _TILE = 2**20
