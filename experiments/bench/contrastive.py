@@ -32,7 +32,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec  # noqa: E402
 
 from jaxcls import ops  # noqa: E402
 from jaxcls.ops.contrastive import _reference  # noqa: E402
-from jaxcls.ops.linear_cross_entropy import _reference as _linear  # noqa: E402
+from jaxcls.ops.cross_entropy import _reference as _linear  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
 H100 = HERE.parents[1] / "jaxcls/engine/h100.txtpb"

@@ -28,3 +28,9 @@ from jaxcls.losses._soft_targets import (
 from jaxcls.losses._soft_targets import (
   soft_cross_entropy_loss as soft_cross_entropy_loss,
 )
+from jaxcls.losses._sorting import groco_loss as groco_loss
+from jaxcls.losses._spherical import (
+  spherical_softmax_loss as spherical_softmax_loss,
+)
+from jaxcls.losses._spherical import taylor_softmax_loss as taylor_softmax_loss
+from jaxcls.losses._spherical import z_loss as z_loss

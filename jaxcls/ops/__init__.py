@@ -13,3 +13,10 @@ from jaxcls.ops.sorting import SoftSort as SoftSort
 from jaxcls.ops.sorting import soft_rank as soft_rank
 from jaxcls.ops.sorting import soft_sort as soft_sort
 from jaxcls.ops.sorting import soft_top_k as soft_top_k
+from jaxcls.ops.spherical import SphericalStatistics as SphericalStatistics
+from jaxcls.ops.spherical import init_spherical as init_spherical
+from jaxcls.ops.spherical import make_spherical_loss as make_spherical_loss
+from jaxcls.ops.spherical import spherical_forward as spherical_forward
+from jaxcls.ops.spherical import spherical_kernel as spherical_kernel
+from jaxcls.ops.spherical import spherical_refold as spherical_refold
+from jaxcls.ops.spherical import spherical_update as spherical_update

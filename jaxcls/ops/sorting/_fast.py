@@ -1,14 +1,16 @@
 """The network in plain jnp: wires first, batch last, columns in tiles.
 
 Arrays are [wire, batch] or [wire, column, batch], so that a comparator is
-elementwise on long contiguous rows. The share `swap` of a comparator moves
-d = swap (b - a) from wire b to wire a. A layer is a symmetric matrix M_l,
-hence P = M_1 ... M_L, its transpose runs the layers forward, and a cotangent
-passes through a layer as a value does. Layers are never inverted (M_l is
+elementwise on long contiguous rows. A layer is a symmetric matrix M_l, hence
+P = M_1 ... M_L, its transpose runs the layers forward, and a cotangent passes
+through a layer as a value does. `swaps` are the coded shares of `_relaxations`;
+the cotangent under that name is of the swapped share itself, which every
+function here that reads or writes it knows. Layers are never inverted (M_l is
 singular at ties): the backward pass runs the layers again and keeps b - a.
 """
 
 import functools
+import operator
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +19,7 @@ from jaxcls.ops.sorting import _relaxations
 
 # Layers in a turn of a loop; a network of at most twice as many is unrolled.
 LAYERS_PER_TURN = 8
+FEW_COLUMNS = 8
 
 
 def pad(network, rows):
@@ -32,18 +35,27 @@ def pairs(network, wires, kind):
   if network.name == "odd_even":
     stop = network.n - (network.n - kind) % 2
     wires, stride = wires[kind:stop], 1
-  halves = wires.reshape(-1, 2, stride, *wires.shape[1:])
-  slots = (-1, *wires.shape[1:])
+  rest = wires.shape[1:]
+  halves = wires.reshape(len(wires) // (2 * stride), 2, stride, *rest)
+  slots = (len(wires) // 2, *rest)
   return halves[:, 0].reshape(slots), halves[:, 1].reshape(slots)
 
 
-def move(network, wires, kind, d):
-  """Moves d from wire b to wire a of every comparator."""
+def move(network, wires, kind, shares, extra=None):
+  """One layer: a' = keep a + swap b, b' = swap a + keep b.
+
+  Weighted sums of numbers >= 0 stay >= 0 and exact when they are tiny, which
+  a + swap (b - a) would not. extra is taken from a' and added to b'.
+  """
   a, b = pairs(network, wires, kind)
+  keep, swap = shares
+  a, b = keep * a + swap * b, swap * a + keep * b
+  if extra is not None:
+    a, b = a - extra, b + extra
   stride = 1 if network.name == "odd_even" else kind
-  fold = lambda rows: rows.reshape(-1, stride, *wires.shape[1:])
-  both = jnp.stack([fold(a + d), fold(b - d)], axis=1)
-  both = both.reshape(-1, *wires.shape[1:])
+  rest = wires.shape[1:]
+  fold = lambda rows: rows.reshape(len(rows) // stride, stride, *rest)
+  both = jnp.stack([fold(a), fold(b)], axis=1).reshape(2 * len(a), *rest)
   if network.name == "bitonic":
     return both
   return jnp.concatenate([wires[:kind], both, wires[kind + len(both) :]])
@@ -65,12 +77,17 @@ def chunked(network, rows):
   return loop, rows[count * size :]
 
 
+def chunked_all(network, arrays):
+  """chunked of each of several arrays."""
+  return tuple(zip(*(chunked(network, rows) for rows in arrays), strict=True))
+
+
 def joined(chunks):
   """Inverse of chunked."""
   loop, rest = chunks
   if loop is None:
     return rest
-  loop = loop.reshape(-1, *loop.shape[2:])
+  loop = loop.reshape(loop.shape[0] * loop.shape[1], *loop.shape[2:])
   return loop if rest is None else jnp.concatenate([loop, rest])
 
 
@@ -127,23 +144,26 @@ def to_slots(network, rows):
   return jnp.pad(rows, [(0, missing)] + [(0, 0)] * (rows.ndim - 1))
 
 
-def _swap(network, steepness, signs, gap):
-  """The swapped share, and its derivatives by the gap and the steepness."""
+def _shares(network, steepness, signs, gap):
+  """(keep, swap), coded; derivatives of swap by the gap and the steepness."""
   share, slope = _relaxations.RELAXATIONS[network.relaxation]
   signs = signs[: len(gap), None].astype(gap.dtype)
   signed, stretch = _relaxations.stretched(
     signs * gap, network.relaxation, network.art_lambda
   )
   v = steepness * signed
-  swap = share(v)
-  by_v = -slope(v, swap)
-  keep = jnp.abs(signs)
-  return keep * swap, by_v * stretch * steepness * signs, by_v * signed * keep
+  small = share(jnp.abs(v))
+  by_v = -slope(jnp.abs(v), small)
+  works = jnp.abs(signs)
+  shares = _relaxations.split(v, works * small)
+  coded = works * _relaxations.encode(v, small)
+  by_gap = by_v * stretch * steepness * signs
+  return shares, coded, by_gap, by_v * signed * works
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def trace(network, x, steepness):
-  """Sorted values [n batch] and swapped shares [depth slots batch].
+  """Sorted values [n batch] and coded shares [depth slots batch].
 
   x [n batch], steepness [batch].
   """
@@ -158,10 +178,10 @@ def _trace(network, x, steepness):
     swaps, gaps = [], []
     for i, kind in enumerate(kinds):
       a, b = pairs(network, wires, kind)
-      swap, _, _ = _swap(network, steepness, signs[i], b - a)
-      swaps.append(to_slots(network, swap))
+      shares, coded, _, _ = _shares(network, steepness, signs[i], b - a)
+      swaps.append(to_slots(network, coded))
       gaps.append(to_slots(network, b - a))
-      wires = move(network, wires, kind, swap * (b - a))
+      wires = move(network, wires, kind, shares)
     return wires, (jnp.stack(swaps), jnp.stack(gaps))
 
   signs = chunked(network, jnp.asarray(network.signs()))
@@ -185,16 +205,17 @@ def _trace_bwd(network, residuals, cotangents):
       d_a, d_b = pairs(network, wires, kind)
       d_gap, slots = d_b - d_a, len(d_a)
       gap = gaps[i, :slots]
-      swap, by_gap, by_steepness = _swap(network, steepness, signs[i], gap)
+      shares, _, by_gap, by_steepness = _shares(
+        network, steepness, signs[i], gap
+      )
       d_swap = d_swaps[i, :slots] - d_gap * gap
       d_steepness = d_steepness + (d_swap * by_steepness).sum(0)
-      moved = swap * d_gap - d_swap * by_gap
-      wires = move(network, wires, kind, moved)
+      wires = move(network, wires, kind, shares, d_swap * by_gap)
     return (wires, d_steepness), None
 
   _, _, gaps = _trace(network, x, steepness)
   rows = (jnp.asarray(network.signs()), gaps, d_swaps)
-  loop, rest = zip(*(chunked(network, r) for r in rows), strict=True)
+  loop, rest = chunked_all(network, rows)
   carry = pad(network, d_values), nothing(x[0])
   (wires, d_steepness), _ = walk(network, turn, carry, loop, rest, True)
   return wires[network.idle :], d_steepness
@@ -203,55 +224,66 @@ def _trace_bwd(network, residuals, cotangents):
 trace.defvjp(_trace_fwd, _trace_bwd)
 
 
-def run(network, swaps, columns, transpose, keep_starts=False):
+def run(network, shares, columns, transpose, keep_starts=False):
   """P columns, or P^T columns, and the wires at the start of every turn.
 
-  columns and result [n c batch].
+  shares (keep, swap) [depth slots batch], columns and result [n c batch].
   """
 
-  def turn(wires, swaps, kinds):
+  def turn(wires, shares, kinds):
     start = wires if keep_starts else None
-    wires, _ = _run_turn(network, wires, swaps, kinds, transpose)
+    wires, _ = _run_turn(network, wires, shares, kinds, transpose)
     return wires, start
 
   wires, starts = walk(
     network,
     turn,
     pad(network, columns),
-    *chunked(network, swaps),
+    *chunked_all(network, shares),
     reverse=not transpose,
   )
   return wires[network.idle :], starts
 
 
-def _run_turn(network, wires, swaps, kinds, transpose):
+def _run_turn(network, wires, shares, kinds, transpose):
   """The wires after some layers, and the gaps b - a of each."""
   gaps = [None] * len(kinds)
   for i in range(len(kinds))[:: 1 if transpose else -1]:
     a, b = pairs(network, wires, kinds[i])
     gaps[i] = b - a
-    d = swaps[i, : len(a), None] * gaps[i]
-    wires = move(network, wires, kinds[i], d)
+    wires = move(network, wires, kinds[i], _row(shares, i, len(a)))
   return wires, gaps
 
 
-def run_backward(network, swaps, columns, transpose, d_out):
-  """Cotangents of swaps [depth slots batch] and columns [n c batch]."""
+def _row(shares, layer, slots):
+  """Shares of one layer, the same for all columns."""
+  return tuple(share[layer, :slots, None] for share in shares)
+
+
+def _sum_columns(rows):
+  """[slots c batch] summed over c; XLA's CPU backend adds faster than sums."""
+  if rows.shape[1] > FEW_COLUMNS:
+    return rows.sum(1)
+  return functools.reduce(
+    operator.add, [rows[:, i] for i in range(rows.shape[1])]
+  )
+
+
+def run_backward(network, shares, columns, transpose, d_out):
+  """Cotangents of swap [depth slots batch] and of columns [n c batch]."""
 
   def turn(wires, rows, kinds):
-    swaps, start = rows
-    _, gaps = _run_turn(network, start, swaps, kinds, transpose)
+    shares, start = rows
+    _, gaps = _run_turn(network, start, shares, kinds, transpose)
     d_swaps = [None] * len(kinds)
     for i in range(len(kinds))[:: -1 if transpose else 1]:
       d_a, d_b = pairs(network, wires, kinds[i])
-      d_gap = d_b - d_a
-      d_swap = -(d_gap * gaps[i]).sum(1)
-      d_swaps[i] = to_slots(network, d_swap)
-      wires = move(network, wires, kinds[i], swaps[i, : len(d_a), None] * d_gap)
+      d_swaps[i] = to_slots(network, _sum_columns((d_a - d_b) * gaps[i]))
+      wires = move(network, wires, kinds[i], _row(shares, i, len(d_a)))
     return wires, jnp.stack(d_swaps)
 
-  _, starts = run(network, swaps, columns, transpose, keep_starts=True)
-  loop, rest = zip(chunked(network, swaps), starts, strict=True)
+  _, starts = run(network, shares, columns, transpose, keep_starts=True)
+  loop, rest = zip(chunked_all(network, shares), starts, strict=True)
   wires, d_swaps = walk(
     network, turn, pad(network, d_out), loop, rest, reverse=transpose
   )
@@ -261,7 +293,7 @@ def run_backward(network, swaps, columns, transpose, d_out):
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def apply(network, transpose, swaps, columns):
   """P columns, or P^T columns, with the gradient of `run_backward`."""
-  return run(network, swaps, columns, transpose)[0]
+  return run(network, _relaxations.decode(swaps), columns, transpose)[0]
 
 
 def _apply_fwd(network, transpose, swaps, columns):
@@ -269,17 +301,18 @@ def _apply_fwd(network, transpose, swaps, columns):
 
 
 def _apply_bwd(network, transpose, residuals, d_out):
-  return run_backward(network, *residuals, transpose, d_out)
+  swaps, columns = residuals
+  shares = _relaxations.decode(swaps)
+  return run_backward(network, shares, columns, transpose, d_out)
 
 
 apply.defvjp(_apply_fwd, _apply_bwd)
 
 
-def tile_columns(network, swaps, tile_bytes, history):
+def tile_columns(network, swaps, tile_bytes):
   """Columns to work on at once, and the number of such tiles."""
-  rows = network.depth * network.slots if history else network.width
-  column = rows * max(swaps.shape[-1], 1) * swaps.dtype.itemsize
-  most = max(1, min(network.n, tile_bytes // max(column, 1)))
+  column = network.width * max(swaps.shape[-1], 1) * swaps.dtype.itemsize
+  most = max(1, min(network.n, tile_bytes // column))
   tiles = -(-network.n // most)
   return -(-network.n // tiles), tiles
 
@@ -298,11 +331,12 @@ def nothing(array):
 
 def matrix(network, swaps, tile_bytes):
   """P [n n batch], a tile of columns at a time."""
-  columns, tiles = tile_columns(network, swaps, tile_bytes, history=False)
+  columns, tiles = tile_columns(network, swaps, tile_bytes)
+  shares = _relaxations.decode(swaps)
 
   def tile(first):
     identity = _identity_tile(network, swaps, first, columns)
-    return run(network, swaps, identity, transpose=False)[0]
+    return run(network, shares, identity, transpose=False)[0]
 
   if tiles == 1:
     return tile(0)
@@ -313,14 +347,14 @@ def matrix(network, swaps, tile_bytes):
 
 def matrix_backward(network, swaps, d_matrix, tile_bytes):
   """Cotangent of swaps from that of P [n n batch]; layers run again."""
-  columns, tiles = tile_columns(network, swaps, tile_bytes, history=True)
-  missing = tiles * columns - network.n
+  columns, tiles = tile_columns(network, swaps, tile_bytes)
+  shares, missing = _relaxations.decode(swaps), tiles * columns - network.n
   d_matrix = jnp.pad(d_matrix, ((0, 0), (0, missing), (0, 0)))
 
   def tile(total, first):
     identity = _identity_tile(network, swaps, first, columns)
     d_tile = jax.lax.dynamic_slice_in_dim(d_matrix, first, columns, axis=1)
-    d_swaps, _ = run_backward(network, swaps, identity, False, d_tile)
+    d_swaps, _ = run_backward(network, shares, identity, False, d_tile)
     return total + d_swaps, None
 
   if tiles == 1:

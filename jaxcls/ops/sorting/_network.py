@@ -55,7 +55,7 @@ class Network(NamedTuple):
     return tuple(1 << (k - j) for k in blocks for j in range(k + 1))
 
   def signs(self) -> np.ndarray:
-    """[depth slots] +1: the smaller value to the lower wire; -1: upper; 0: idle.
+    """[depth slots] +1: smaller value to the lower wire, -1: upper, 0: idle.
 
     Slot p of a layer of stride m joins the wires a = 2m (p // m) + p % m and
     a + m (odd_even: a = 2p + layer % 2). Blocks of a bitonic network point up
