@@ -144,21 +144,18 @@ def to_slots(network, rows):
   return jnp.pad(rows, [(0, missing)] + [(0, 0)] * (rows.ndim - 1))
 
 
-def _shares(network, steepness, signs, gap):
-  """(keep, swap), coded; derivatives of swap by the gap and the steepness."""
-  share, slope = _relaxations.RELAXATIONS[network.relaxation]
-  signs = signs[: len(gap), None].astype(gap.dtype)
+def _inputs(network, steepness, layer_signs, gap):
+  """v of a layer's comparators, its derivatives by gap and by steepness."""
+  if network.name == "odd_even":
+    signed, stretch = _relaxations.stretched(
+      gap, network.relaxation, network.art_lambda
+    )
+    return steepness * signed, steepness * stretch, signed
+  signs = layer_signs[: len(gap), None].astype(gap.dtype)
   signed, stretch = _relaxations.stretched(
     signs * gap, network.relaxation, network.art_lambda
   )
-  v = steepness * signed
-  small = share(jnp.abs(v))
-  by_v = -slope(jnp.abs(v), small)
-  works = jnp.abs(signs)
-  shares = _relaxations.split(v, works * small)
-  coded = works * _relaxations.encode(v, small)
-  by_gap = by_v * stretch * steepness * signs
-  return shares, coded, by_gap, by_v * signed * works
+  return steepness * signed, signs * steepness * stretch, signed
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -167,58 +164,66 @@ def trace(network, x, steepness):
 
   x [n batch], steepness [batch].
   """
-  wires, swaps, _ = _trace(network, x, steepness)
-  return wires[network.idle :], swaps
-
-
-def _trace(network, x, steepness):
-  """Also the gaps b - a, [depth slots batch]."""
+  share, _ = _relaxations.RELAXATIONS[network.relaxation]
 
   def turn(wires, signs, kinds):
-    swaps, gaps = [], []
+    coded = []
     for i, kind in enumerate(kinds):
       a, b = pairs(network, wires, kind)
-      shares, coded, _, _ = _shares(network, steepness, signs[i], b - a)
-      swaps.append(to_slots(network, coded))
-      gaps.append(to_slots(network, b - a))
-      wires = move(network, wires, kind, shares)
-    return wires, (jnp.stack(swaps), jnp.stack(gaps))
+      v, _, _ = _inputs(network, steepness, signs[i], b - a)
+      small = share(jnp.abs(v))
+      if network.idle:
+        small = small * jnp.abs(signs[i, :, None])
+      coded.append(to_slots(network, _relaxations.encode(v, small)))
+      wires = move(network, wires, kind, _relaxations.split(v, small))
+    return wires, jnp.stack(coded)
 
-  signs = chunked(network, jnp.asarray(network.signs()))
-  wires, (loop, rest) = walk(network, turn, pad(network, x), *signs)
-  swaps, gaps = (joined((loop and loop[i], rest and rest[i])) for i in range(2))
-  return wires, swaps, gaps
+  signs = chunked(network, jnp.asarray(network.signs(), x.dtype))
+  wires, swaps = walk(network, turn, pad(network, x), *signs)
+  return wires[network.idle :], joined(swaps)
 
 
 def _trace_fwd(network, x, steepness):
-  return trace(network, x, steepness), (x, steepness)
+  values, swaps = trace(network, x, steepness)
+  return (values, swaps), (x, steepness, swaps)
 
 
 def _trace_bwd(network, residuals, cotangents):
-  x, steepness = residuals
+  x, steepness, swaps = residuals
   d_values, d_swaps = cotangents
+  _, slope = _relaxations.RELAXATIONS[network.relaxation]
+  shares = _relaxations.decode(swaps)
+
+  def forward(wires, shares, kinds):
+    wires, gaps = _run_turn(network, wires, shares, kinds, transpose=True)
+    return wires, jnp.stack([to_slots(network, gap) for gap in gaps])
 
   def turn(carry, rows, kinds):
     wires, d_steepness = carry
-    signs, gaps, d_swaps = rows
+    signs, gaps, swaps, d_swaps, *shares = rows
     for i, kind in reversed(list(enumerate(kinds))):
       d_a, d_b = pairs(network, wires, kind)
-      d_gap, slots = d_b - d_a, len(d_a)
-      gap = gaps[i, :slots]
-      shares, _, by_gap, by_steepness = _shares(
-        network, steepness, signs[i], gap
-      )
-      d_swap = d_swaps[i, :slots] - d_gap * gap
-      d_steepness = d_steepness + (d_swap * by_steepness).sum(0)
-      wires = move(network, wires, kind, shares, d_swap * by_gap)
+      slots = len(d_a)
+      gap, layer = gaps[i, :slots, 0], swaps[i, :slots]
+      v, by_gap, by_steepness = _inputs(network, steepness, signs[i], gap)
+      d_v = (d_b - d_a)[:, 0] * gap - d_swaps[i, :slots]
+      d_v = d_v * slope(jnp.abs(v), jnp.abs(layer))
+      if network.idle:
+        d_v = d_v * jnp.abs(signs[i, :, None])
+      d_steepness = d_steepness + (d_v * by_steepness).sum(0)
+      extra = (d_v * by_gap)[:, None]
+      wires = move(network, wires, kind, _row(shares, i, slots), extra)
     return (wires, d_steepness), None
 
-  _, _, gaps = _trace(network, x, steepness)
-  rows = (jnp.asarray(network.signs()), gaps, d_swaps)
-  loop, rest = chunked_all(network, rows)
-  carry = pad(network, d_values), nothing(x[0])
-  (wires, d_steepness), _ = walk(network, turn, carry, loop, rest, True)
-  return wires[network.idle :], d_steepness
+  chunks = chunked_all(network, shares)
+  _, gaps = walk(network, forward, pad(network, x)[:, None], *chunks)
+  signs = jnp.asarray(network.signs(), x.dtype)
+  rows = (signs, joined(gaps), swaps, d_swaps, *shares)
+  carry = pad(network, d_values)[:, None], nothing(x[0])
+  (wires, d_steepness), _ = walk(
+    network, turn, carry, *chunked_all(network, rows), reverse=True
+  )
+  return wires[network.idle :, 0], d_steepness
 
 
 trace.defvjp(_trace_fwd, _trace_bwd)
