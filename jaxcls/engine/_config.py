@@ -14,7 +14,7 @@ from jaxcls import _lookup, data
 _SECTIONS = {
   "scenario": {},
   "model": {},
-  "learner": {"name": "supervised"},
+  "learner": {},
   "optimizer": {"name": "adamw"},
   "schedule": {"name": "constant"},
 }

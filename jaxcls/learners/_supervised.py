@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxcls import _lookup, data, losses, models
-from jaxcls.learners import _state
+from jaxcls.learners import _training_state
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -133,7 +133,7 @@ class Supervised:
     for weight, name, penalty in self._regularizers:
       metrics[name] = losses.mean_where(penalty(logits), where)
       loss = loss + weight * metrics[name]
-    return loss, _state.Aux(stats, metrics)
+    return loss, _training_state.Aux(stats, metrics)
 
   def after_update(self, net, state, aux):
     """Moves the averaged weights."""
@@ -141,7 +141,7 @@ class Supervised:
     if not self.ema_decay:
       return state.memory
     new = {"params": state.params, "stats": state.stats}
-    average = _state.ema(state.memory["ema"], new, self.ema_decay)
+    average = _training_state.ema(state.memory["ema"], new, self.ema_decay)
     return {**state.memory, "ema": average}
 
   def predict(self, net, state, batch):

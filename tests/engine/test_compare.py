@@ -89,6 +89,7 @@ def get_experiment():
     batch_size=8, total_steps=2, model=dict(name="mlp", hidden=(4,)),
     scenario=dict(name="standard", source="fake", options=dict(
       shape=(4, 4, 1), num_classes=2, num_examples=32)),
+    learner=dict(name="supervised"),
     schedule=dict(name="constant", peak_lr=0.01),
   )
   return dict(

@@ -13,6 +13,7 @@ def get_config(mode="full"):
     batch_size=64, total_epochs=3, seed=1,
     scenario=dict(name="standard", source="digits"),
     model=dict(name="mlp", hidden=(32,)),
+    learner=dict(name="supervised"),
     schedule=dict(name="cosine", peak_lr=0.01, warmup_epochs=1),
   ))
 """
@@ -29,7 +30,7 @@ def test_load_fills_defaults_and_applies_overrides(file):
   config = engine.load_config(
     file, ["optimizer.name=sgd", "model.hidden=(8, 8)", "mesh.fsdp=2"]
   )
-  assert config["learner"] == {"name": "supervised"}
+  assert config["log_every_steps"] == 50
   assert config["optimizer"]["name"] == "sgd"
   assert config["model"]["hidden"] == (8, 8)
   assert config["mesh"] == {"data": -1, "fsdp": 2}
@@ -107,6 +108,7 @@ def test_missing_fields_are_named(tmp_path):
     "batch_size=64, ": "batch_size must be given",
     'source="digits"': "scenario.source must be given",
     'model=dict(name="mlp", hidden=(32,)),': "model.name must be given",
+    'learner=dict(name="supervised"),': "learner.name must be given",
     "peak_lr=0.01, ": "schedule.peak_lr must be given",
   }.items():
     path.write_text(FILE.replace(drop, ""))

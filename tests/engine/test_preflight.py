@@ -126,6 +126,7 @@ def get_config(mode="full"):
     options=dict(shape=(8, 8, 1), num_classes=3, num_examples=96),
   )
   c.model = dict(name="mlp", hidden=(100_000, 100_000))
+  c.learner = dict(name="supervised")
   c.schedule = dict(name="constant", peak_lr=0.1)
   return c
 """

@@ -81,6 +81,7 @@ CONFIG = dict(
     options=dict(shape=(8, 8, 1), num_classes=3, num_examples=12),
   ),
   model=dict(name="mlp", widths=(4,)),
+  learner=dict(name="supervised"),
 )
 ENVIRONMENT = {
   "command": [

@@ -8,7 +8,7 @@ from jaxcls.ops.sorting import _fast, _pallas
 
 # The columns that are worked on at once: on a CPU they stay, with the gaps of
 # a few layers, in a core's own cache; elsewhere they should fill the device.
-CPU_TILE_BYTES = 256 << 10
+CPU_TILE_BYTES = 128 << 10
 TILE_BYTES = 4 << 20
 
 
