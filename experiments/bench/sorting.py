@@ -4,7 +4,8 @@ Run:  python experiments/bench/sorting.py
       (needs `pip install "jaxcls[bench]"`, and libtpu for the memory part)
 
 Process CPU time on one pinned core, medians of 7 after a warm-up, contenders
-interleaved in one process; only the ratios mean something. Cauchy, steepness
+interleaved in one process, a sample being as many calls as fill 20 ms; only
+the ratios mean something. Cauchy, steepness
 10. "mass" is P m for one vector m: diffsort builds P for it. The last part
 compiles the gradient of the permutation ahead of time for one TPU v5e chip:
 its peak memory with the kernel, with the jnp path, and for plain autodiff of
@@ -12,6 +13,7 @@ a scan over the layers. No TPU was there to run any of them.
 """
 
 import json
+import math
 import os
 import pathlib
 import time
@@ -28,6 +30,7 @@ for variable, setting in (
 
 RESULTS = pathlib.Path(__file__).with_suffix(".json")
 REPEATS = 7
+SAMPLE_S = 0.02
 STEEPNESS = 10.0
 # (network, n, batch)
 SORTS = [
@@ -38,15 +41,22 @@ SORTS = [
 
 def medians(contenders):
   """{name: median CPU seconds} of functions without arguments, interleaved."""
-  times = {name: [] for name in contenders}
-  for f in contenders.values():
+  times, calls = {name: [] for name in contenders}, {}
+  for name, f in contenders.items():
     f()
+    calls[name] = math.ceil(SAMPLE_S / clocked(f, 3))
   for _ in range(REPEATS):
     for name, f in contenders.items():
-      begin = time.process_time()
-      f()
-      times[name].append(time.process_time() - begin)
+      times[name].append(clocked(f, calls[name]))
   return {name: sorted(t)[REPEATS // 2] for name, t in times.items()}
+
+
+def clocked(f, calls):
+  """CPU seconds of one of several calls."""
+  begin = time.process_time()
+  for _ in range(calls):
+    f()
+  return (time.process_time() - begin) / calls
 
 
 def torch_sorts(network, scores, mass, weights):

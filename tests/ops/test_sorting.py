@@ -242,8 +242,10 @@ def test_four_devices_equal_one(network, how):
 
   def f(x, v, steepness):
     result = ops.soft_sort(x, steepness=steepness, network=network)
-    p, mass = result.matrix(), result.apply(v)
-    return (p**2).sum((1, 2)) + (mass**2).sum(-1) + (result.values**3).sum(-1)
+    mass = (result.apply(v) ** 2).sum(-1) + (result.values**3).sum(-1)
+    if network == "odd_even":
+      return mass
+    return mass + (result.matrix() ** 2).sum((1, 2))
 
   mesh = Mesh(np.array(jax.devices()[:4]), ("data",))
   g = f
@@ -275,9 +277,12 @@ def test_tiles_of_columns_change_nothing(monkeypatch):
 def test_residuals_are_scores_and_swaps():
   x = scores(4, 19)
   call = lambda x: ops.soft_sort(x, steepness=4.0).matrix()
-  _, pull = jax.vjp(call, x)
-  kept = sum(leaf.size for leaf in jax.tree.leaves(pull))
-  assert kept <= 4 * (19 * 9 + 3 * 19)  # P alone has 4 * 19 * 19.
+  _, pull = jax.jit(lambda x: jax.vjp(call, x))(x)
+  sizes = sorted(leaf.size for leaf in jax.tree.leaves(pull))
+  # The swaps, once for their own gradient and once for that of P (one buffer
+  # inside a jitted step), and next to nothing else: P has 4 * 19 * 19.
+  assert sizes[-2:] == [4 * 19 * 9] * 2
+  assert sum(sizes[:-2]) <= 2 * 4 * 19
 
 
 def test_ties_have_finite_gradients():
@@ -308,10 +313,10 @@ def test_one_score_and_no_rows(network):
   np.testing.assert_allclose(one.values, x, rtol=0)
   np.testing.assert_allclose(one.apply(x), x, rtol=0)
   np.testing.assert_allclose(one.matrix(), np.ones((2, 1, 1)), rtol=0)
-  none = small(jnp.zeros((2, 0, 5)))
+  none = jax.jit(small)(jnp.zeros((2, 0, 5)))
   assert none.values.shape == none.apply(jnp.ones(5)).shape == (2, 0, 5)
   assert none.matrix().shape == (2, 0, 5, 5)
-  f = jax.grad(lambda x: small(x).matrix().sum())
+  f = jax.jit(jax.grad(lambda x: small(x).matrix().sum()))
   assert f(jnp.zeros((0, 5))).shape == (0, 5)
 
 
@@ -319,9 +324,9 @@ def test_annotations_hold():
   typed = functools.partial(jaxtyped, typechecker=beartype)
   x = scores(2, 5)
   kwargs = dict(steepness=1.0, network="bitonic")
-  typed(ops.soft_sort)(x, **kwargs)
-  typed(ops.soft_rank)(x, **kwargs)
-  typed(ops.soft_top_k)(x, 2, **kwargs)
+  for f in (ops.soft_sort, ops.soft_rank):
+    jax.eval_shape(lambda x, f=f: typed(f)(x, **kwargs), x)
+  jax.eval_shape(lambda x: typed(ops.soft_top_k)(x, 2, **kwargs), x)
 
 
 def test_docstrings():

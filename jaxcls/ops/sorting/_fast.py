@@ -19,7 +19,8 @@ from jaxcls.ops.sorting import _relaxations
 
 # Layers in a turn of a loop; a network of at most twice as many is unrolled.
 LAYERS_PER_TURN = 8
-FEW_COLUMNS = 8
+# So many columns are added one by one.
+FEW_COLUMNS = 16
 
 
 def pad(network, rows):
@@ -192,38 +193,40 @@ def _trace_bwd(network, residuals, cotangents):
   x, steepness, swaps = residuals
   d_values, d_swaps = cotangents
   _, slope = _relaxations.RELAXATIONS[network.relaxation]
-  shares = _relaxations.decode(swaps)
 
-  def forward(wires, shares, kinds):
-    wires, gaps = _run_turn(network, wires, shares, kinds, transpose=True)
-    return wires, jnp.stack([to_slots(network, gap) for gap in gaps])
+  def forward(wires, swaps, kinds):
+    gaps = []
+    for i, kind in enumerate(kinds):
+      a, b = pairs(network, wires, kind)
+      gaps.append(to_slots(network, b - a))
+      shares = _relaxations.decode(swaps[i, : len(a)])
+      wires = move(network, wires, kind, shares)
+    return wires, jnp.stack(gaps)
 
   def turn(carry, rows, kinds):
     wires, d_steepness = carry
-    signs, gaps, swaps, d_swaps, *shares = rows
+    signs, gaps, swaps, d_swaps = rows
     for i, kind in reversed(list(enumerate(kinds))):
       d_a, d_b = pairs(network, wires, kind)
       slots = len(d_a)
-      gap, layer = gaps[i, :slots, 0], swaps[i, :slots]
+      gap, coded = gaps[i, :slots], swaps[i, :slots]
       v, by_gap, by_steepness = _inputs(network, steepness, signs[i], gap)
-      d_v = (d_b - d_a)[:, 0] * gap - d_swaps[i, :slots]
-      d_v = d_v * slope(jnp.abs(v), jnp.abs(layer))
+      d_v = (d_b - d_a) * gap - d_swaps[i, :slots]
+      d_v = d_v * slope(jnp.abs(v), jnp.abs(coded))
       if network.idle:
         d_v = d_v * jnp.abs(signs[i, :, None])
       d_steepness = d_steepness + (d_v * by_steepness).sum(0)
-      extra = (d_v * by_gap)[:, None]
-      wires = move(network, wires, kind, _row(shares, i, slots), extra)
+      shares = _relaxations.decode(coded)
+      wires = move(network, wires, kind, shares, d_v * by_gap)
     return (wires, d_steepness), None
 
-  chunks = chunked_all(network, shares)
-  _, gaps = walk(network, forward, pad(network, x)[:, None], *chunks)
+  chunks = chunked(network, swaps)
+  _, gaps = walk(network, forward, pad(network, x), *chunks)
   signs = jnp.asarray(network.signs(), x.dtype)
-  rows = (signs, joined(gaps), swaps, d_swaps, *shares)
-  carry = pad(network, d_values)[:, None], nothing(x[0])
-  (wires, d_steepness), _ = walk(
-    network, turn, carry, *chunked_all(network, rows), reverse=True
-  )
-  return wires[network.idle :, 0], d_steepness
+  rows = chunked_all(network, (signs, joined(gaps), swaps, d_swaps))
+  carry = pad(network, d_values), nothing(x[0])
+  (wires, d_steepness), _ = walk(network, turn, carry, *rows, reverse=True)
+  return wires[network.idle :], d_steepness
 
 
 trace.defvjp(_trace_fwd, _trace_bwd)
@@ -314,55 +317,6 @@ def _apply_bwd(network, transpose, residuals, d_out):
 apply.defvjp(_apply_fwd, _apply_bwd)
 
 
-def tile_columns(network, swaps, tile_bytes):
-  """Columns to work on at once, and the number of such tiles."""
-  column = network.width * max(swaps.shape[-1], 1) * swaps.dtype.itemsize
-  most = max(1, min(network.n, tile_bytes // column))
-  tiles = -(-network.n // most)
-  return -(-network.n // tiles), tiles
-
-
-def _identity_tile(network, swaps, first, columns):
-  """Columns first, first + 1, ... of the identity [n c batch]."""
-  rows = jnp.arange(network.n)[:, None]
-  tile = (rows == first + jnp.arange(columns)).astype(swaps.dtype)
-  return tile[..., None] + nothing(swaps[0, 0])
-
-
 def nothing(array):
   """Zeros that vary over the shard_map axes of an array; XLA folds them."""
   return (0 * array.astype(jnp.int32)).astype(array.dtype)
-
-
-def matrix(network, swaps, tile_bytes):
-  """P [n n batch], a tile of columns at a time."""
-  columns, tiles = tile_columns(network, swaps, tile_bytes)
-  shares = _relaxations.decode(swaps)
-
-  def tile(first):
-    identity = _identity_tile(network, swaps, first, columns)
-    return run(network, shares, identity, transpose=False)[0]
-
-  if tiles == 1:
-    return tile(0)
-  out = jax.lax.map(tile, jnp.arange(tiles) * columns)
-  out = out.swapaxes(0, 1).reshape(network.n, -1, swaps.shape[-1])
-  return out[:, : network.n]
-
-
-def matrix_backward(network, swaps, d_matrix, tile_bytes):
-  """Cotangent of swaps from that of P [n n batch]; layers run again."""
-  columns, tiles = tile_columns(network, swaps, tile_bytes)
-  shares, missing = _relaxations.decode(swaps), tiles * columns - network.n
-  d_matrix = jnp.pad(d_matrix, ((0, 0), (0, missing), (0, 0)))
-
-  def tile(total, first):
-    identity = _identity_tile(network, swaps, first, columns)
-    d_tile = jax.lax.dynamic_slice_in_dim(d_matrix, first, columns, axis=1)
-    d_swaps, _ = run_backward(network, shares, identity, False, d_tile)
-    return total + d_swaps, None
-
-  if tiles == 1:
-    return tile(nothing(swaps), 0)[0]
-  firsts = jnp.arange(tiles) * columns
-  return jax.lax.scan(tile, nothing(swaps), firsts)[0]

@@ -4,18 +4,18 @@ import functools
 
 import jax
 
-from jaxcls.ops.sorting import _fast, _pallas
+from jaxcls.ops.sorting import _pallas, _tiles
 
-# The columns that are worked on at once: on a CPU they stay, with the gaps of
-# a few layers, in a core's own cache; elsewhere they should fill the device.
-CPU_TILE_BYTES = 128 << 10
+# The columns that are worked on at once: on a CPU they stay in a core's own
+# cache; elsewhere they should fill the device.
+CPU_TILE_BYTES = 1024 << 10
 TILE_BYTES = 4 << 20
 
 
 def _choose(network, implementation, interpret, swaps, args, suffix):
   """The one place that decides: by name, else by platform, n and dtype."""
   kernel = functools.partial(getattr(_pallas, "matrix" + suffix), network)
-  plain = functools.partial(getattr(_fast, "matrix" + suffix), network)
+  plain = functools.partial(getattr(_tiles, "matrix" + suffix), network)
   if implementation == "pallas":
     return kernel(swaps, *args, interpret=interpret)
   platforms = dict(
