@@ -198,7 +198,7 @@ def _preflight_phase(chain, target: str, chip: Chip, effort: float):
     traced = step.trace(state, batch)
     lowered = traced.lower(lowering_platforms=(chip.platform,))
     try:
-      with _no_compilation_cache():
+      with no_compilation_cache():
         compiled = lowered.compile(_compiler_options(chip, effort))
     except jax.errors.JaxRuntimeError as error:
       if "RESOURCE_EXHAUSTED" not in str(error):
@@ -313,7 +313,7 @@ def _open_gpus(target: str, shape: str, chip: Chip):
 
 
 @contextlib.contextmanager
-def _no_compilation_cache() -> Iterator[None]:
+def no_compilation_cache() -> Iterator[None]:
   """Passes the cache over: without a device nothing can be loaded from it."""
   from jax.experimental.compilation_cache import compilation_cache
 

@@ -10,6 +10,7 @@ from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxcls import ops
+from jaxcls.engine import _preflight
 from jaxcls.ops.sorting import _pallas
 
 
@@ -69,11 +70,16 @@ def chips(monkeypatch):
     ("TPU_STDERR_LOG_LEVEL", "3"),
   ):
     monkeypatch.setenv(name, value)
-  return lambda chip: (
-    topologies.get_topology_desc(
-      platform="tpu", topology_name=f"{chip}:2x2"
-    ).devices
-  )
+  # Without a device nothing can be loaded from the cache: a second run of the
+  # suite would warn.
+  with _preflight.no_compilation_cache():
+    yield (
+      lambda chip: (
+        topologies.get_topology_desc(
+          platform="tpu", topology_name=f"{chip}:2x2"
+        ).devices
+      )
+    )
 
 
 def compiled(chips, chip, network, n, devices=1, shard_map=False):

@@ -112,26 +112,30 @@ def walk(network, turn, carry, loop, rest, reverse=False):
   if last and reverse:
     carry, end = turn(carry, rest, last)
   if count:
-    step = -1 if reverse else 1
+    slot = lambda t: count - 1 - t if reverse else t
     at = lambda t: jax.tree.map(
-      lambda x: jax.lax.dynamic_index_in_dim(x, t, keepdims=False), loop
+      lambda x: jax.lax.dynamic_index_in_dim(x, slot(t), keepdims=False), loop
+    )
+    put = lambda ys, y, t: jax.tree.map(
+      lambda ys, y: jax.lax.dynamic_update_index_in_dim(ys, y, slot(t), 0),
+      ys,
+      y,
     )
 
-    def body(state, t):
-      carry, x, before = state
+    def body(t, state):
+      carry, x, y, ys = state
+      # The first turn puts nothing, where the second puts what is meant.
+      ys = put(ys, y, jnp.maximum(t - 1, 0))
       carry, y = turn(carry, x, first)
-      return (carry, at((t + step).clip(0, count - 1)), y), before
+      return carry, at(jnp.minimum(t + 1, count - 1)), y, ys
 
-    start = count - 1 if reverse else 0
-    carry, y = turn(carry, at(start), first)
-    order = jnp.arange(count - 1) + (0 if reverse else 1)
-    (carry, _, y), early = jax.lax.scan(
-      body, (carry, at(start + step), y), order, reverse=reverse
-    )
-    both = (
-      (lambda e, y: [y[None], e]) if reverse else (lambda e, y: [e, y[None]])
-    )
-    ys = jax.tree.map(lambda e, y: jnp.concatenate(both(e, y)), early, y)
+    x = at(0)
+    zero = nothing(jax.tree.leaves((carry, x))[0].ravel()[:1]).sum()
+    shapes = jax.eval_shape(lambda c, x: turn(c, x, first)[1], carry, x)
+    y = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype) + zero, shapes)
+    ys = jax.tree.map(lambda y: jnp.broadcast_to(y, (count, *y.shape)), y)
+    carry, _, y, ys = jax.lax.fori_loop(0, count, body, (carry, x, y, ys))
+    ys = put(ys, y, count - 1)
   if last and not reverse:
     carry, end = turn(carry, rest, last)
   return carry, (ys, end)
@@ -195,23 +199,24 @@ def _trace_bwd(network, residuals, cotangents):
   _, slope = _relaxations.RELAXATIONS[network.relaxation]
 
   def forward(wires, swaps, kinds):
+    """The wires after some layers, and the gaps b - a of each."""
     gaps = []
     for i, kind in enumerate(kinds):
       a, b = pairs(network, wires, kind)
-      gaps.append(to_slots(network, b - a))
+      gaps.append(b - a)
       shares = _relaxations.decode(swaps[i, : len(a)])
       wires = move(network, wires, kind, shares)
-    return wires, jnp.stack(gaps)
+    return wires, gaps
 
   def turn(carry, rows, kinds):
     wires, d_steepness = carry
-    signs, gaps, swaps, d_swaps = rows
+    signs, swaps, d_swaps, start = rows
+    _, gaps = forward(start, swaps, kinds)
     for i, kind in reversed(list(enumerate(kinds))):
       d_a, d_b = pairs(network, wires, kind)
-      slots = len(d_a)
-      gap, coded = gaps[i, :slots], swaps[i, :slots]
+      gap, coded = gaps[i], swaps[i, : len(d_a)]
       v, by_gap, by_steepness = _inputs(network, steepness, signs[i], gap)
-      d_v = (d_b - d_a) * gap - d_swaps[i, :slots]
+      d_v = (d_b - d_a) * gap - d_swaps[i, : len(d_a)]
       d_v = d_v * slope(jnp.abs(v), jnp.abs(coded))
       if network.idle:
         d_v = d_v * jnp.abs(signs[i, :, None])
@@ -220,12 +225,16 @@ def _trace_bwd(network, residuals, cotangents):
       wires = move(network, wires, kind, shares, d_v * by_gap)
     return (wires, d_steepness), None
 
+  begin = lambda wires, swaps, kinds: (forward(wires, swaps, kinds)[0], wires)
   chunks = chunked(network, swaps)
-  _, gaps = walk(network, forward, pad(network, x), *chunks)
+  _, starts = walk(network, begin, pad(network, x), *chunks)
   signs = jnp.asarray(network.signs(), x.dtype)
-  rows = chunked_all(network, (signs, joined(gaps), swaps, d_swaps))
+  rows = chunked_all(network, (signs, swaps, d_swaps))
+  loop, rest = (
+    (*r, s) if r else None for r, s in zip(rows, starts, strict=True)
+  )
   carry = pad(network, d_values), nothing(x[0])
-  (wires, d_steepness), _ = walk(network, turn, carry, *rows, reverse=True)
+  (wires, d_steepness), _ = walk(network, turn, carry, loop, rest, reverse=True)
   return wires[network.idle :], d_steepness
 
 

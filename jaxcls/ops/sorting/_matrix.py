@@ -8,7 +8,7 @@ from jaxcls.ops.sorting import _pallas, _tiles
 
 # The columns that are worked on at once: on a CPU they stay in a core's own
 # cache; elsewhere they should fill the device.
-CPU_TILE_BYTES = 1024 << 10
+CPU_TILE_BYTES = 512 << 10
 TILE_BYTES = 4 << 20
 
 

@@ -208,9 +208,11 @@ def matrix_backward(network, swaps, d_out, *, columns=None, interpret=False):
   _check_columns(columns)
   slots = network.depth * network.slots
   if columns is None:
-    fit = HISTORY_BYTES // (slots * LANES * 4) // SUBLANES * SUBLANES
+    # A divisor of n where there is one: else d_out is copied to be padded.
+    fit = max(HISTORY_BYTES // (slots * LANES * 4), SUBLANES)
     most = -(-network.n // SUBLANES) * SUBLANES
-    columns = min(max(fit, SUBLANES), most)
+    choices = range(SUBLANES, min(fit, most) + 1, SUBLANES)
+    columns = max(c for c in choices if most % c == 0)
   batch = swaps.shape[2]
   if not batch:
     return jnp.zeros_like(swaps)
