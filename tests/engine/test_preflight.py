@@ -6,7 +6,7 @@ import pathlib
 import jax
 import pytest
 
-from jaxcls import cli, engine
+from jaxcls import _targets, cli, engine
 from jaxcls.engine import _hlo, _preflight, _preflight_table
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -165,8 +165,8 @@ def test_gpu_needs_no_gpu_and_compares_with_the_card(small, monkeypatch):
   (got,) = engine.preflight(small(), target="h100:4")
   assert got.fits and got.num_devices == 4
   assert [row.kind for row in got.hlo.collectives] == ["all-reduce"]
-  little = dataclasses.replace(_preflight.CHIPS["h100"], memory=2**10)
-  monkeypatch.setitem(_preflight.CHIPS, "h100", little)
+  little = dataclasses.replace(_targets.CHIPS["h100"], memory=2**10)
+  monkeypatch.setitem(_targets.CHIPS, "h100", little)
   (got,) = engine.preflight(small(), target="h100:4")
   assert not got.fits and got.memory.peak > 2**10
   table = _preflight_table.make_table(got)

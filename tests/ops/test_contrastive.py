@@ -3,10 +3,6 @@ import functools
 import importlib
 import inspect
 import math
-import os
-import subprocess
-import sys
-import textwrap
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +12,7 @@ from beartype import beartype
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import jaxtyped
 
+from jaxcls import _targets
 from jaxcls.ops import contrastive
 from jaxcls.ops.contrastive import _reference
 
@@ -422,61 +419,25 @@ def test_equals_pytorch_metric_learning():
   np.testing.assert_allclose(grad, x.grad.numpy(), rtol=1e-4, atol=1e-5)
 
 
-COMPILE = """
-import jax, jax.numpy as jnp, numpy as np
-from jax.experimental import topologies
-from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
-from jaxcls.ops import contrastive
-topology = topologies.get_topology_desc(
-  platform="tpu", topology_name="v5e:2x2"
-)
-n, d = 8192, 128
-def peak(f, num_devices):
-  mesh = Mesh(np.array(topology.devices[:num_devices]), ("data",))
-  rows = NamedSharding(mesh, P("data"))
-  z = jax.ShapeDtypeStruct((n, d), jnp.float32, sharding=rows)
-  y = jax.ShapeDtypeStruct((n,), jnp.int32, sharding=rows)
-  axis = "data" if num_devices > 1 else None
-  if axis:
-    f = jax.shard_map(
-      lambda z, y: contrastive.supcon_loss(
-        z, y, temperature=0.1, axis_name=axis
-      ),
-      mesh=mesh, in_specs=P("data"), out_specs=P("data"),
-    )
-  step = jax.jit(jax.value_and_grad(lambda z, y: f(z, y).mean()))
-  lowered = step.trace(z, y).lower(lowering_platforms=("tpu",))
-  return lowered.compile().memory_analysis().temp_size_in_bytes
-one = peak(lambda z, y: contrastive.supcon_loss(z, y, temperature=0.1), 1)
-clip = peak(
-  lambda z, y: contrastive.clip_loss(z, z[::-1], temperature=0.1), 1
-)
-print("TEMP", one, clip, peak(None, 4))
-"""
-
-
 @pytest.mark.slow
-def test_compiles_for_tpu_without_the_similarities():
+@pytest.mark.parametrize("num_devices", [1, 4])
+@pytest.mark.parametrize("name", ["supcon_loss", "clip_loss"])
+def test_compiles_for_tpu_without_the_similarities(name, num_devices):
   pytest.importorskip("libtpu", reason="libtpu compiles for TPU without one")
-  environment = dict(
-    os.environ,
-    TPU_SKIP_MDS_QUERY="1",
-    ALLOW_MULTIPLE_LIBTPU_LOAD="1",
-    JAX_PLATFORMS="cpu",
-    TPU_WORKER_HOSTNAMES="localhost",
-    TPU_STDERR_LOG_LEVEL="3",
+  n, d = 8192, 128
+  z = jax.ShapeDtypeStruct((n, d), jnp.float32)
+  y = jax.ShapeDtypeStruct((n,), jnp.int32)
+  loss = functools.partial(
+    getattr(contrastive, name),
+    temperature=0.1,
+    axis_name="data" if num_devices > 1 else None,
   )
-  done = subprocess.run(
-    [sys.executable, "-c", textwrap.dedent(COMPILE)],
-    env=environment,
-    capture_output=True,
-    text=True,
-    timeout=300,
+  arrays = (z, y) if name == "supcon_loss" else (z, z)
+  compiled = _targets.compile_for(
+    "v5e:2x2",
+    jax.grad(lambda *a: loss(*a).mean()),
+    *arrays,
+    num_devices=num_devices,
   )
-  assert done.returncode == 0, done.stderr[-2000:]
-  line = next(s for s in done.stdout.splitlines() if s.startswith("TEMP"))
-  one, clip, ring = map(int, line.split()[1:])
-  stored = 8192 * 8192 * 4
-  assert one < stored / 8
-  assert clip < stored / 8
-  assert ring < stored / 16
+  stored = n * n * 4 / num_devices
+  assert _targets.read_memory(compiled).temporaries < stored / 8

@@ -1,6 +1,6 @@
 """Contrastive and linear cross-entropy: CPU time, and compiled peak memory.
 
-Run:  python experiments/bench/contrastive.py [supcon linear memory]
+Run:  python experiments/bench/ops/contrastive.py [supcon linear memory]
       (needs `pip install "jaxcls[bench,tpu]" --no-deps pytorch-metric-learning`
       and, for the H100 rows, jax-cuda13-plugin and jax-cuda13-pjrt)
 
@@ -17,28 +17,18 @@ import sys
 import time
 
 os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-os.environ.update(
-  JAX_PLATFORMS="cpu",
-  TPU_SKIP_MDS_QUERY="1",
-  ALLOW_MULTIPLE_LIBTPU_LOAD="1",
-  TPU_WORKER_HOSTNAMES="localhost",
-  TPU_STDERR_LOG_LEVEL="3",
-)
+os.environ["JAX_PLATFORMS"] = "cpu"
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
-from jax.experimental import topologies  # noqa: E402
-from jax.sharding import Mesh, NamedSharding, PartitionSpec  # noqa: E402
 
-from jaxcls import ops  # noqa: E402
+from jaxcls import _targets, ops  # noqa: E402
 from jaxcls.ops.contrastive import _reference  # noqa: E402
 from jaxcls.ops.cross_entropy import _reference as _linear  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
-H100 = HERE.parents[1] / "jaxcls/engine/h100.txtpb"
 REPEATS, TEMPERATURE = 7, 0.1
 MIB = 2**20
-ROWS = PartitionSpec("data")
 
 
 def interleave(contenders):
@@ -140,60 +130,37 @@ def bench_linear(n=1024, d=256, c=100_000):
   shapes = [(n, d), (d, c), (n,)]
   memory = {
     f"{target} {name}": peak(target, f, shapes, 1, grads=(0, 1))
-    for target in ("v5e:2x2", "h100")
+    for target in ("v5e:2x2", "h100:1")
     for name, f in (("fused", ours), ("one-hot", theirs), ("naive", gather))
   }
   return times | memory
 
 
-def compiled(target, f, shapes, devices, grads):
-  """The gradient of mean(f), compiled for devices that are not here."""
-  gpu = target == "h100"
-  kwargs = dict(platform="tpu", topology_name=target)
-  if gpu:
-    kwargs = dict(platform="cuda", topology_name=target, topology="1x1x1")
-    kwargs["target_config"] = H100.read_text()
-  topology = topologies.get_topology_desc(**kwargs)
-  mesh = Mesh(np.array(topology.devices[:devices]), ("data",))
-  if devices > 1:
-    f = jax.shard_map(f, mesh=mesh, in_specs=ROWS, out_specs=ROWS)
-  sharding = NamedSharding(mesh, ROWS if devices > 1 else PartitionSpec())
-  arrays = [
-    jax.ShapeDtypeStruct(
-      s, jnp.float32 if len(s) > 1 else jnp.int32, sharding=sharding
-    )
-    for s in shapes
-  ]
-  step = jax.jit(jax.grad(lambda *a: f(*a).mean(), argnums=grads))
-  options = {"xla_gpu_enable_triton_gemm": "False"} if gpu else None
-  lowered = step.trace(*arrays).lower(
-    lowering_platforms=("cuda" if gpu else "tpu",)
-  )
-  return lowered.compile(compiler_options=options)
-
-
 def peak(target, f, shapes, devices, grads=0):
   """{peak, hbm} MiB of one device; a message where it does not compile."""
+  arrays = [
+    jax.ShapeDtypeStruct(s, jnp.float32 if len(s) > 1 else jnp.int32)
+    for s in shapes
+  ]
+  # Under shard_map every device differentiates the mean of its own rows.
+  step = jax.grad(lambda *a: f(*a).mean(), argnums=grads)
   try:
-    memory = compiled(target, f, shapes, devices, grads).memory_analysis()
+    compiled = _targets.compile_for(
+      target, step, *arrays, num_devices=devices, effort=0.0
+    )
   except Exception as error:  # noqa: BLE001
     return {"error": str(error)[:200]}
-  hbm = (
-    memory.argument_size_in_bytes
-    + memory.output_size_in_bytes
-    + memory.temp_size_in_bytes
-    - memory.alias_size_in_bytes
-  )
+  memory = _targets.read_memory(compiled)
   return {
-    "peak": round(memory.peak_memory_in_bytes / MIB, 1),
-    "hbm": round(hbm / MIB, 1),
+    "peak": round(memory.peak / MIB, 1),
+    "hbm": round(memory.hbm / MIB, 1),
   }
 
 
 def bench_memory(d=256):
   """SupCon's gradient: one device at 32k, a ring of 16 at 262k."""
   out = {}
-  for target in ("v5e:2x2", "h100"):
+  for target in ("v5e:2x2", "h100:1"):
     for name, f in (("fused", fused), ("naive", naive)):
       shapes = [(32768, d), (32768,)]
       out[f"{target} 32k {name}"] = peak(target, f, shapes, 1)

@@ -1,6 +1,6 @@
 """Differentiable sorting: jaxcls beside the diffsort package (PyTorch).
 
-Run:  python experiments/bench/sorting.py
+Run:  python experiments/bench/ops/sorting.py
       (needs `pip install "jaxcls[bench]"`, and libtpu for the memory part)
 
 Process CPU time on one pinned core, medians of 7 after a warm-up, contenders
@@ -19,14 +19,6 @@ import pathlib
 import time
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-for variable, setting in (
-  ("TPU_SKIP_MDS_QUERY", "1"),
-  ("ALLOW_MULTIPLE_LIBTPU_LOAD", "1"),
-  ("TPU_WORKER_HOSTNAMES", "localhost"),
-  ("TPU_ACCELERATOR_TYPE", "v5litepod-4"),
-  ("TPU_STDERR_LOG_LEVEL", "3"),
-):
-  os.environ.setdefault(variable, setting)
 
 RESULTS = pathlib.Path(__file__).with_suffix(".json")
 REPEATS = 7
@@ -238,17 +230,10 @@ def bench_memory(batch=1024):
   """Peak bytes of the gradient of P, compiled for one TPU v5e chip."""
   import jax
   import jax.numpy as jnp
-  import numpy as np
-  from jax.experimental import topologies
-  from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-  from jaxcls import ops
+  from jaxcls import _targets, ops
   from jaxcls.ops.sorting import _network, _reference
 
-  chips = topologies.get_topology_desc(
-    platform="tpu", topology_name="v5e:2x2"
-  ).devices
-  whole = NamedSharding(Mesh(np.array(chips[:1]), ("data",)), PartitionSpec())
   rows = []
   for network, n in (("odd_even", 32), ("odd_even", 64), ("bitonic", 64)):
     wiring = _network.Network(network, n, "cauchy", 0.0)
@@ -270,14 +255,13 @@ def bench_memory(batch=1024):
       ("jnp", lambda x, f=chosen: f(x, "jnp")),
       ("kernel", lambda x, f=chosen: f(x, None)),
     ):
-      shape = lambda *s: jax.ShapeDtypeStruct(s, jnp.float32, sharding=whole)
-      pull = jax.jit(lambda x, d, f=f: jax.vjp(f, x)[1](d)[0])
-      stats = (
-        pull.lower(shape(batch, n), shape(batch, n, n))
-        .compile()
-        .memory_analysis()
+      arrays = (
+        jax.ShapeDtypeStruct((batch, n), jnp.float32),
+        jax.ShapeDtypeStruct((batch, n, n), jnp.float32),
       )
-      peak[name] = stats.peak_memory_in_bytes
+      pull = lambda x, d, f=f: jax.vjp(f, x)[1](d)[0]
+      compiled = _targets.compile_for("v5e:2x2", pull, *arrays, effort=0.0)
+      peak[name] = _targets.read_memory(compiled).peak
     print(
       f"v5e {network} n={n} batch={batch} peak MiB: "
       + ", ".join(f"{k} {v / 2**20:.1f}" for k, v in peak.items())

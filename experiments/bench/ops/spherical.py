@@ -1,6 +1,6 @@
 """The factored output layer against the dense log-softmax: CPU time a step.
 
-Run:  python experiments/bench/spherical.py [num_classes ...]
+Run:  python experiments/bench/ops/spherical.py [num_classes ...]
 
 One SGD step of the output layer alone (kernel update and gradient to the
 features), d = 256, batch 128, float32, Z-loss, ReLU features, state donated.

@@ -1,0 +1,241 @@
+"""Compiles every op, forward and backward, for devices that are not here.
+
+Run:  python -m jaxcls.ops.preflight [--target v5e:2x2] [--op sorting]
+
+Needs libtpu for the TPU targets and JAX's CUDA plugin for H100; a target whose
+compiler is not installed is named and passed over. Ends with 1 if an op does
+not compile. The column "path" says what was lowered: a Pallas kernel, cuDNN or
+plain XLA.
+"""
+
+import argparse
+import dataclasses
+import functools
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxcls import _targets, ops
+
+TARGETS = ("v5e:2x2", "v6e:2x2", "h100:1")
+DTYPES = {"f32": jnp.float32, "bf16": jnp.bfloat16}
+_MIB = 2**20
+# Names of compiled kernels in the text of a program.
+_PATHS = {
+  "pallas": ("tpu_custom_call", "__gpu$xla.gpu.triton", "mosaic_gpu"),
+  "cudnn": ("__cudnn$",),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+  """One op at one shape.
+
+  Attributes:
+    op: the folder in `jaxcls/ops`.
+    name: which function, and how it is called.
+    shape: for the reader.
+    f: the function of `arrays`.
+    arrays: one `jax.ShapeDtypeStruct` (or a pytree of them) an argument.
+    differentiate: which arguments get a gradient; empty for none.
+  """
+
+  op: str
+  name: str
+  shape: str
+  f: Callable
+  arrays: tuple[Any, ...]
+  differentiate: tuple[int, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+  """What the compiler says of a case on a target.
+
+  Attributes:
+    op, name, shape, target: as asked for.
+    part: "forward" or "gradient" (value and gradient).
+    path: "pallas", "cudnn" or "xla".
+    peak_mib, hbm_mib: of one device; `hbm_mib` leaves a TPU's VMEM out.
+    seconds: tracing, lowering and compiling.
+    error: the compiler's message; "" where it compiled.
+  """
+
+  op: str
+  name: str
+  shape: str
+  target: str
+  part: str
+  path: str = ""
+  peak_mib: float = 0.0
+  hbm_mib: float = 0.0
+  seconds: float = 0.0
+  error: str = ""
+
+
+def _array(*shape, dtype=jnp.float32) -> jax.ShapeDtypeStruct:
+  return jax.ShapeDtypeStruct(shape, dtype)
+
+
+def _sorting() -> Iterator[Case]:
+  soft_sort = functools.partial(ops.soft_sort, steepness=4.0)
+  for network, n in (("odd_even", 11), ("odd_even", 64), ("bitonic", 64)):
+    sort = functools.partial(soft_sort, network=network)
+    for dtype, kind in DTYPES.items():
+      x = (_array(256, n, dtype=kind),)
+      shape = f"{network} 256x{n} {dtype}"
+      yield Case(
+        "sorting", "soft_sort().matrix()", shape,
+        lambda x, sort=sort: sort(x).matrix(), x, (0,),
+      )  # fmt: skip
+    yield Case(
+      "sorting", "soft_sort().apply(v)", f"{network} 1024x{n} f32",
+      lambda x, v, sort=sort: sort(x).apply(v),
+      (_array(1024, n), _array(n)), (0,),
+    )  # fmt: skip
+  yield Case(
+    "sorting", "soft_rank", "odd_even 256x64 f32",
+    functools.partial(ops.soft_rank, steepness=4.0), (_array(256, 64),), (0,),
+  )  # fmt: skip
+
+
+def _contrastive() -> Iterator[Case]:
+  n, d = 8192, 128
+  for dtype, kind in DTYPES.items():
+    z, y = _array(n, d, dtype=kind), _array(n, dtype=jnp.int32)
+    shape = f"{n}x{d} {dtype}"
+    call = lambda f, **kw: functools.partial(f, temperature=0.1, **kw)
+    yield Case(
+      "contrastive", "supcon_loss", shape, call(ops.supcon_loss), (z, y), (0,)
+    )
+    yield Case(
+      "contrastive", "clip_loss", shape, call(ops.clip_loss), (z, z), (0, 1)
+    )
+  views = _array(n // 2, 2, d)
+  yield Case(
+    "contrastive", "nt_xent_loss", f"{n // 2}x2x{d} f32",
+    call(ops.nt_xent_loss), (views,), (0,),
+  )  # fmt: skip
+  yield Case(
+    "contrastive", "sigmoid_pair_loss", shape.replace("bf16", "f32"),
+    call(ops.sigmoid_pair_loss, bias=-10.0), (_array(n, d), _array(n, d)),
+    (0, 1),
+  )  # fmt: skip
+
+
+def _cross_entropy() -> Iterator[Case]:
+  n, d, c = 1024, 256, 100_000
+  for dtype, kind in DTYPES.items():
+    arrays = (
+      _array(n, d, dtype=kind),
+      _array(d, c, dtype=kind),
+      _array(n, dtype=jnp.int32),
+    )
+    yield Case(
+      "cross_entropy", "linear_cross_entropy", f"{n}x{d}x{c} {dtype}",
+      ops.linear_cross_entropy, arrays, (0, 1),
+    )  # fmt: skip
+
+
+def _spherical() -> Iterator[Case]:
+  m, d, c = 128, 256, 100_000
+  state = jax.eval_shape(ops.init_spherical, _array(c, d))
+  loss = ops.make_spherical_loss("z_loss", a=0.1, b=9.0)
+  update = functools.partial(ops.spherical_update, loss=loss, learning_rate=1.0)
+  arrays = (state, _array(m, d), _array(m, dtype=jnp.int32))
+  yield Case(
+    "spherical", "spherical_update", f"{m}x{d}x{c} f32", update, arrays
+  )
+
+
+CASES = (_sorting, _contrastive, _cross_entropy, _spherical)
+
+
+def cases(op: str | None = None) -> list[Case]:
+  """Every case, or those of one folder of `jaxcls/ops`.
+
+  Raises:
+    ValueError: there is no such op.
+  """
+  found = [case for make in CASES for case in make()]
+  known = sorted({case.op for case in found})
+  if op is not None and op not in known:
+    raise ValueError(f"op must be one of {', '.join(known)}, got {op!r}.")
+  return [case for case in found if op in (None, case.op)]
+
+
+def compile_case(
+  case: Case, *, target: str, parts: Sequence[str] = ("forward", "gradient")
+) -> list[Result]:
+  """Compiles the forward pass and, where it has one, the gradient.
+
+  A gradient's program holds the forward pass too.
+  """
+  programs = {"forward": case.f}
+  if case.differentiate:
+    total = lambda *a: jnp.sum(case.f(*a).astype(jnp.float32) ** 2)
+    programs["gradient"] = jax.value_and_grad(total, case.differentiate)
+  about = dict(op=case.op, name=case.name, shape=case.shape, target=target)
+  results = []
+  for part in parts:
+    if part not in programs:
+      continue
+    begin = time.perf_counter()
+    try:
+      compiled = _targets.compile_for(target, programs[part], *case.arrays)
+    except Exception as error:  # noqa: BLE001 - the compiler's own kinds
+      results.append(Result(**about, part=part, error=str(error)[:400]))
+      continue
+    memory = _targets.read_memory(compiled)
+    text = compiled.as_text()
+    found = (p for p, marks in _PATHS.items() if any(m in text for m in marks))
+    results.append(
+      Result(
+        **about,
+        part=part,
+        path=next(found, "xla"),
+        peak_mib=memory.peak / _MIB,
+        hbm_mib=memory.hbm / _MIB,
+        seconds=time.perf_counter() - begin,
+      )
+    )
+  return results
+
+
+def _line(r: Result) -> str:
+  name = f"{r.target:8} {r.name:24} {r.shape:26} {r.part:9}"
+  if r.error:
+    return f"{name} FAILED {r.error}"
+  memory = f"{r.peak_mib:9.1f} {r.hbm_mib:9.1f} MiB"
+  return f"{name} {r.path:7} {memory} {r.seconds:6.1f} s"
+
+
+def main(arguments: list[str] | None = None) -> int:
+  """The command; 1 if an op does not compile."""
+  parser = argparse.ArgumentParser(prog="python -m jaxcls.ops.preflight")
+  parser.add_argument("--target", action="append", help="default: all three")
+  parser.add_argument("--op", help="a folder of jaxcls/ops; default: all")
+  options = parser.parse_args(arguments)
+  jax.config.update("jax_platforms", "cpu")
+  chosen, failed = cases(options.op), 0
+  for target in options.target or TARGETS:
+    try:
+      _targets.open_target(target)
+    except ValueError as error:
+      if options.target:
+        raise
+      print(f"{target}: passed over. {error}", flush=True)
+      continue
+    for case in chosen:
+      for r in compile_case(case, target=target):
+        failed += bool(r.error)
+        print(_line(r), flush=True)
+  return int(failed > 0)
+
+
+if __name__ == "__main__":
+  sys.exit(main())
