@@ -39,3 +39,6 @@ from jaxcls.data._sources import SourceSpec as SourceSpec
 from jaxcls.data._sources import load_source as load_source
 from jaxcls.data._sources import source_spec as source_spec
 from jaxcls.data._sources import split_source as split_source
+from jaxcls.data._subsets import long_tailed_subset as long_tailed_subset
+from jaxcls.data._subsets import per_class_subset as per_class_subset
+from jaxcls.data._subsets import stratified_subset as stratified_subset

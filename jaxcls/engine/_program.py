@@ -69,7 +69,8 @@ class Program:
   def optimizer(self, total_steps: int) -> optax.GradientTransformation:
     """The optimiser with its schedule over `total_steps`."""
     return optim.make_optimizer(
-      learning_rate=self.make_schedule(total_steps), **self.config["optimizer"]
+      learning_rate=self.make_schedule(total_steps),
+      **{"seed": self.config["seed"], **self.config["optimizer"]},
     )
 
   def abstract_batch(self) -> Any:

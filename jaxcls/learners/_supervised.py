@@ -126,7 +126,12 @@ class Supervised:
       inputs, targets = mixed.inputs, mixed.targets
     out, stats = net(params, state.stats, inputs, train=True, key=net_key)
     logits = self._hide_unseen(out["logits"], state.memory)
-    values = self._values(logits, labels, targets, mixed, state.memory)
+    value = lambda x: self._values(x, labels, targets, mixed, state.memory)
+    if "sample_logits" in out:  # Multi-sample dropout: the mean of losses.
+      samples = self._hide_unseen(out["sample_logits"], state.memory)
+      values = jax.vmap(value, in_axes=1)(samples).mean(axis=0)
+    else:
+      values = value(logits)
     loss = losses.mean_where(values, where)
     correct = (jnp.argmax(logits, -1) == labels).astype(jnp.float32)
     metrics = {"accuracy": losses.mean_where(correct, where)}

@@ -11,15 +11,22 @@ from jaxcls.models import _layers, _net
 
 class _ConvNet(nnx.Module):
   def __init__(
-    self, channels, num_classes, widths, hidden, size, norm, dropout, dtype,
-    rngs,
+    self, channels, num_classes, widths, hidden, size, norm, dropout, samples,
+    tract_ridge, dtype, rngs,
   ):  # fmt: skip
     make_norm = _layers.make_norm(norm, rngs=rngs, dtype=dtype)
     ins = (channels, *widths)
     self.convs = nnx.List(
       [
-        _layers.conv(a, b, size, rngs=rngs, dtype=dtype)
-        for a, b in zip(ins, widths, strict=False)
+        _layers.conv(
+          a,
+          b,
+          size,
+          rngs=rngs,
+          dtype=dtype,
+          tract_ridge=None if i else tract_ridge,
+        )
+        for i, (a, b) in enumerate(zip(ins, widths, strict=False))
       ]
     )
     self.norms = nnx.List([make_norm(width) for width in widths])
@@ -28,7 +35,7 @@ class _ConvNet(nnx.Module):
       if hidden
       else None
     )
-    self.dropout = _layers.Dropout(dropout)
+    self.dropout, self.samples = _layers.Dropout(dropout), samples
     width = hidden[1] if hidden else widths[-1]
     self.head = _layers.head(width, num_classes, rngs=rngs)
     self.dtype = dtype
@@ -44,9 +51,10 @@ class _ConvNet(nnx.Module):
       features = jnp.mean(x, axis=(1, 2))
     else:
       features = jax.nn.relu(self.hidden(x.reshape(x.shape[0], -1)))
-    features = tap("head", self.dropout(features, key))
-    logits = self.head(features)
-    return {"features": features, "logits": logits, "maps": maps}
+    outputs = _layers.classify(
+      self.head, tap("head", features), self.dropout, self.samples, key
+    )
+    return {**outputs, "maps": maps}
 
 
 def convnet(
@@ -58,6 +66,8 @@ def convnet(
   kernel_size: int = 3,
   norm: str = "batch",
   dropout: float = 0.0,
+  dropout_samples: int = 1,
+  tract_ridge: float | None = None,
   dtype: str = "float32",
 ) -> _net.Net:
   """Convolution, 2x2 max-pool, norm, ReLU for each width; then a head.
@@ -71,6 +81,10 @@ def convnet(
     kernel_size: side of the square kernels.
     norm: "batch", "group" or "layer".
     dropout: probability of dropping a feature in training.
+    dropout_samples: masks that the head is trained on at once (multi-sample
+      dropout, Inoue 2019, arXiv:1905.09788); adds `sample_logits` [b m c].
+    tract_ridge: trains the first layer with TrAct's gradient; see
+      `optim.tract_gradient`.
     dtype: compute dtype; parameters stay float32.
 
   Returns:
@@ -90,6 +104,7 @@ def convnet(
   flat = (h // shrink) * (w // shrink) * widths[-1]
   make = lambda rngs: _ConvNet(
     channels, num_classes, tuple(widths), hidden and (flat, hidden),
-    kernel_size, norm, dropout, _layers.as_dtype(dtype), rngs,
+    kernel_size, norm, dropout, dropout_samples, tract_ridge,
+    _layers.as_dtype(dtype), rngs,
   )  # fmt: skip
   return _net.Net(make, num_classes=num_classes, input_shape=input_shape)

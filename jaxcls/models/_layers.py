@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import PartitionSpec as P
 
+from jaxcls import optim
 from jaxcls.models import _init
 
 
@@ -39,11 +40,19 @@ def linear(
   rngs: nnx.Rngs,
   dtype: jnp.dtype,
   kernel_init: Callable | None = None,
+  tract_ridge: float | None = None,
 ) -> nnx.Linear:
-  """A dense layer with host initialisers and gathered weights."""
+  """A dense layer with host initialisers and gathered weights.
+
+  With `tract_ridge` its kernel's gradient is TrAct's (`optim.tract_gradient`).
+  """
+  kwargs = {}
+  if tract_ridge is not None:
+    kwargs["dot_general"] = optim.tract_dot_general(ridge=tract_ridge)
   return nnx.Linear(
-    d_in,
-    d_out,
+    **kwargs,
+    in_features=d_in,
+    out_features=d_out,
     dtype=dtype,
     promote_dtype=_promote,
     kernel_init=kernel_init or _init.lecun_normal(),
@@ -62,13 +71,18 @@ def conv(
   dtype: jnp.dtype,
   use_bias: bool = False,
   padding: str | Sequence = "SAME",
+  tract_ridge: float | None = None,
 ) -> nnx.Conv:
   """A square convolution with He initialisation, no bias by default."""
+  kwargs = {}
+  if tract_ridge is not None:
+    kwargs["conv_general_dilated"] = optim.tract_conv(ridge=tract_ridge)
   return nnx.Conv(
-    d_in,
-    d_out,
-    (size, size),
-    (stride, stride),
+    **kwargs,
+    in_features=d_in,
+    out_features=d_out,
+    kernel_size=(size, size),
+    strides=(stride, stride),
     padding=padding,
     use_bias=use_bias,
     dtype=dtype,
@@ -116,7 +130,13 @@ def make_norm(
   return lambda width, scale=1.0: make(width, scale_init=_init.constant(scale))
 
 
-def head(width: int, num_classes: int, *, rngs: nnx.Rngs) -> nnx.Linear:
+def head(
+  width: int,
+  num_classes: int,
+  *,
+  rngs: nnx.Rngs,
+  kernel_init: Callable | None = None,
+) -> nnx.Linear:
   """The output layer: zero kernel, so training starts at uniform logits.
 
   It computes in float32 whatever the body does.
@@ -126,7 +146,7 @@ def head(width: int, num_classes: int, *, rngs: nnx.Rngs) -> nnx.Linear:
     num_classes,
     rngs=rngs,
     dtype=jnp.float32,
-    kernel_init=_init.constant(0.0),
+    kernel_init=kernel_init or _init.constant(0.0),
   )
 
 
@@ -159,6 +179,33 @@ class Dropout(nnx.Module):
     shape = x.shape[:1] + (1,) * (x.ndim - 1) if self.per_example else x.shape
     keep = jax.random.bernoulli(key, 1 - self.rate, shape)
     return jnp.where(keep, x / (1 - self.rate), 0)
+
+
+def classify(
+  layer: nnx.Module,
+  features: jax.Array,
+  dropout: Dropout,
+  samples: int,
+  key: jax.Array | None,
+) -> dict[str, jax.Array]:
+  """Dropout and the output layer, `samples` times on the same features.
+
+  In training with samples > 1 there is `sample_logits` [b samples c] too,
+  one row for each independent mask, and `logits` is their mean.
+
+  Source: Inoue 2019, arXiv:1905.09788 (Multi-Sample Dropout).
+  """
+  if samples == 1 or dropout.deterministic:
+    return {"features": features, "logits": layer(dropout(features, key))}
+  keys = jax.random.split(key, samples)
+  # A flat batch: one matrix product for all the masks.
+  dropped = jax.vmap(dropout, in_axes=(None, 0), out_axes=1)(features, keys)
+  logits = layer(dropped)
+  return {
+    "features": features,
+    "logits": logits.mean(axis=1),
+    "sample_logits": logits,
+  }
 
 
 def as_dtype(name: str) -> jnp.dtype:

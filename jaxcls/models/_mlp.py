@@ -6,20 +6,32 @@ import jax
 import numpy as np
 from flax import nnx
 
-from jaxcls.models import _layers, _net
+from jaxcls.models import _init, _layers, _net
 
 
 class _MLP(nnx.Module):
-  def __init__(self, d_in, num_classes, hidden, dropout, dtype, rngs):
+  def __init__(
+    self, d_in, num_classes, hidden, dropout, init, tract_ridge, dtype, rngs
+  ):
+    kernel_init, head_init = _initializers(init)
     widths = (d_in, *hidden)
     self.layers = nnx.List(
       [
-        _layers.linear(a, b, rngs=rngs, dtype=dtype)
-        for a, b in zip(widths, widths[1:], strict=False)
+        _layers.linear(
+          a,
+          b,
+          rngs=rngs,
+          dtype=dtype,
+          kernel_init=kernel_init,
+          tract_ridge=None if i else tract_ridge,
+        )
+        for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False))
       ]
     )
     self.dropout = _layers.Dropout(dropout)
-    self.head = _layers.head(widths[-1], num_classes, rngs=rngs)
+    self.head = _layers.head(
+      widths[-1], num_classes, rngs=rngs, kernel_init=head_init
+    )
     self.dtype = dtype
 
   def __call__(self, x, *, key, tap):
@@ -32,12 +44,26 @@ class _MLP(nnx.Module):
     return {"features": features, "logits": self.head(features)}
 
 
+def _initializers(init):
+  """Initialisers of the hidden kernels and of the head's."""
+  if isinstance(init, str):
+    if init not in ("lecun_normal", "he_normal"):
+      raise ValueError(
+        "init must be 'lecun_normal', 'he_normal' or a standard deviation, "
+        f"got {init!r}."
+      )
+    return getattr(_init, init)(), None
+  return _init.normal(init), _init.normal(init)
+
+
 def mlp(
   *,
   num_classes: int,
   input_shape: Sequence[int],
   hidden: Sequence[int] = (512, 512),
   dropout: float = 0.0,
+  init: str | float = "lecun_normal",
+  tract_ridge: float | None = None,
   dtype: str = "float32",
 ) -> _net.Net:
   """Fully connected network with ReLU; inputs are flattened.
@@ -47,6 +73,10 @@ def mlp(
     input_shape: shape of one example, any rank.
     hidden: width of each hidden layer; empty is a linear classifier.
     dropout: probability of dropping a hidden unit in training.
+    init: of the hidden kernels, "lecun_normal" or "he_normal" (the head then
+      starts at zero), or the standard deviation of every kernel's normal.
+    tract_ridge: trains the first layer with TrAct's gradient; see
+      `optim.tract_gradient`.
     dtype: compute dtype; parameters stay float32.
 
   Returns:
@@ -55,6 +85,7 @@ def mlp(
   """
   d_in = int(np.prod(input_shape))
   make = lambda rngs: _MLP(
-    d_in, num_classes, tuple(hidden), dropout, _layers.as_dtype(dtype), rngs
-  )
+    d_in, num_classes, tuple(hidden), dropout, init, tract_ridge,
+    _layers.as_dtype(dtype), rngs,
+  )  # fmt: skip
   return _net.Net(make, num_classes=num_classes, input_shape=input_shape)

@@ -54,14 +54,16 @@ class _Block(nnx.Module):
 
 
 class _ResNet(nnx.Module):
-  def __init__(self, channels, num_classes, depth, width, stem, norm, dtype,
-               rngs):  # fmt: skip
+  def __init__(
+    self, channels, num_classes, depth, width, stem, norm, dropout, samples,
+    tract_ridge, dtype, rngs,
+  ):  # fmt: skip
     kind, sizes = _STAGES[depth]
     make_norm = _layers.make_norm(norm, rngs=rngs, dtype=dtype)
     size, stride = (7, 2) if stem == "imagenet" else (3, 1)
     self.stem = _layers.conv(
       channels, width, size, stride, padding=[(size // 2, size // 2)] * 2,
-      rngs=rngs, dtype=dtype,
+      rngs=rngs, dtype=dtype, tract_ridge=tract_ridge,
     )  # fmt: skip
     self.stem_norm = make_norm(width)
     self.pool = stem == "imagenet"
@@ -75,11 +77,11 @@ class _ResNet(nnx.Module):
         d_in = d_out * (4 if kind == "bottleneck" else 1)
       stages.append(nnx.List(blocks))
     self.stages = nnx.List(stages)
+    self.dropout, self.samples = _layers.Dropout(dropout), samples
     self.head = _layers.head(d_in, num_classes, rngs=rngs)
     self.dtype = dtype
 
   def __call__(self, x, *, key, tap):
-    del key
     x = jax.nn.relu(self.stem_norm(self.stem(x.astype(self.dtype))))
     if self.pool:
       x = nnx.max_pool(x, (3, 3), (2, 2), padding=[(1, 1), (1, 1)])
@@ -89,8 +91,10 @@ class _ResNet(nnx.Module):
         x = _layers.constrain_batch(block(x))
       x = tap(f"stage{i + 1}", x)
     features = tap("head", jnp.mean(x, axis=(1, 2)))
-    logits = self.head(features)
-    return {"features": features, "logits": logits, "maps": x}
+    outputs = _layers.classify(
+      self.head, features, self.dropout, self.samples, key
+    )
+    return {**outputs, "maps": x}
 
 
 def resnet(
@@ -101,6 +105,9 @@ def resnet(
   width: int = 64,
   stem: str = "small",
   norm: str = "batch",
+  dropout: float = 0.0,
+  dropout_samples: int = 1,
+  tract_ridge: float | None = None,
   dtype: str = "float32",
 ) -> _net.Net:
   """Residual network.
@@ -113,6 +120,11 @@ def resnet(
     stem: "imagenet" (7x7 stride 2, max-pool) or "small" (3x3 stride 1).
     norm: "batch" (global statistics under a sharded batch), "group" or
       "layer".
+    dropout: probability of dropping a feature in training.
+    dropout_samples: masks that the head is trained on at once (multi-sample
+      dropout, Inoue 2019, arXiv:1905.09788); adds `sample_logits` [b m c].
+    tract_ridge: trains the first layer with TrAct's gradient; see
+      `optim.tract_gradient`.
     dtype: compute dtype; parameters and statistics stay float32.
 
   Returns:
@@ -131,6 +143,6 @@ def resnet(
     raise ValueError(f"stem must be 'imagenet' or 'small', got {stem!r}.")
   make = lambda rngs: _ResNet(
     input_shape[-1], num_classes, depth, width, stem, norm,
-    _layers.as_dtype(dtype), rngs,
+    dropout, dropout_samples, tract_ridge, _layers.as_dtype(dtype), rngs,
   )  # fmt: skip
   return _net.Net(make, num_classes=num_classes, input_shape=input_shape)

@@ -107,7 +107,7 @@ class _MAPHead(nnx.Module):
 class _ViT(nnx.Module):
   def __init__(
     self, input_shape, num_classes, size, patch, pool, positions, num_prompts,
-    dropout, drop_path, scan_blocks, remat, dtype, rngs,
+    dropout, drop_path, scan_blocks, remat, tract_ridge, dtype, rngs,
   ):  # fmt: skip
     width, depth, num_heads = size
     grid = (input_shape[0] // patch, input_shape[1] // patch)
@@ -117,8 +117,9 @@ class _ViT(nnx.Module):
     # A patch embedding is a reshape and one matrix product: on CPU much
     # cheaper to differentiate than the equal strided convolution.
     self.stem = _layers.linear(
-      patch * patch * input_shape[2], width, rngs=rngs, dtype=dtype
-    )
+      patch * patch * input_shape[2], width, rngs=rngs, dtype=dtype,
+      tract_ridge=tract_ridge,
+    )  # fmt: skip
     param = lambda init, n: nnx.Param(init(rngs.params(), (1, n, width)))
     learned = positions == "learned"
     draw = _init.normal(width**-0.5)
@@ -223,6 +224,7 @@ def vit(
   drop_path: float = 0.0,
   scan_blocks: bool = False,
   remat: str = "none",
+  tract_ridge: float | None = None,
   dtype: str = "float32",
 ) -> _net.Net:
   """Vision transformer (pre-norm).
@@ -248,6 +250,8 @@ def vit(
     remat: what the backward pass recomputes: "none", "cheap" (gelu, norms
       and attention weights: about half the memory for under 1 % more FLOPs) or
       "block" (everything: less still, for a quarter more FLOPs).
+    tract_ridge: trains the patch embedding with TrAct's gradient; see
+      `optim.tract_gradient`.
     dtype: compute dtype; parameters stay float32.
 
   Returns:
@@ -280,7 +284,7 @@ def vit(
     )
   make = lambda rngs: _ViT(
     tuple(input_shape), num_classes, size, patch, pool, positions,
-    num_prompts, dropout, drop_path, scan_blocks, remat,
+    num_prompts, dropout, drop_path, scan_blocks, remat, tract_ridge,
     _layers.as_dtype(dtype), rngs,
   )  # fmt: skip
   return _net.Net(make, num_classes=num_classes, input_shape=input_shape)

@@ -9,7 +9,10 @@ import optax
 
 from jaxcls import _lookup
 
-_OURS = ("name", "clip_norm", "weight_decay", "decay_pattern", "groups")
+_OURS = (
+  "name", "clip_norm", "transforms", "seed", "weight_decay", "decay_pattern",
+  "groups",
+)  # fmt: skip
 
 
 def make_optimizer(
@@ -17,6 +20,8 @@ def make_optimizer(
   name: str,
   learning_rate: optax.ScalarOrSchedule,
   clip_norm: float | None = None,
+  transforms: Sequence[Mapping[str, Any]] = (),
+  seed: int = 0,
   weight_decay: float = 0.0,
   decay_pattern: str = "kernel",
   groups: Sequence[Mapping[str, Any]] = (),
@@ -28,6 +33,10 @@ def make_optimizer(
     name: public name of `jaxcls.optim` or optax: "sgd", "adamw", "lion" ...
     learning_rate: number or schedule.
     clip_norm: clips the global norm of all gradients first; None does not.
+    transforms: gradient transformations between clipping and the optimiser,
+      each a mapping with `name`, a public name of `jaxcls.optim` or optax,
+      and its hyperparameters.
+    seed: given to those transforms that take one and do not name their own.
     weight_decay: decoupled where the optimiser has it (adamw, lion), else
       added to the gradient before it (sgd), as in PyTorch.
     decay_pattern: regular expression of the paths that are decayed; the
@@ -49,6 +58,10 @@ def make_optimizer(
     **hyperparameters,
   )  # fmt: skip
   chain = [] if clip_norm is None else [optax.clip_by_global_norm(clip_norm)]
+  chain += [
+    _transform(section, seed, f"optimizer.transforms[{i}]")
+    for i, section in enumerate(transforms)
+  ]
   if not groups:
     return optax.chain(*chain, _single(learning_rate, outer, "optimizer"))
   transforms = {"": _single(learning_rate, outer, "optimizer")}
@@ -75,6 +88,21 @@ def make_optimizer(
     return {path: str(next(hits(path), "")) for path in params}
 
   return optax.chain(*chain, optax.multi_transform(transforms, labels))
+
+
+def _transform(section: Mapping[str, Any], seed: int, field: str):
+  """A gradient transformation, seeded where it draws."""
+  from jaxcls import optim
+
+  section = dict(section)
+  if "name" not in section:
+    raise ValueError(f"{field}.name must be given, got {section}.")
+  name = section.pop("name")
+  target = _lookup.find(name, optim, optax, field=f"{field}.name")
+  _lookup.check_fields(section, target, field=field)
+  if "seed" in inspect.signature(target).parameters:
+    section.setdefault("seed", seed)
+  return target(**section)
 
 
 def _single(learning_rate, section: dict, field: str):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxcls import data
+from jaxcls import _lookup, data
 from jaxcls.scenarios import _stage
 
 
@@ -21,8 +21,11 @@ class Standard:
     test_split: split reported as "test".
     val_fraction: share of the training split held out as "val", stratified;
       the only split that may choose anything.
-    val_seed: seed of that choice, kept apart from the run's: all seeds of a
-      comparison share their splits.
+    split_seed: seed of that choice and of the subset, kept apart from the
+      run's: all seeds of a comparison share their splits.
+    subset: keeps a part of what is trained on, val and test stay whole: None,
+      or a mapping with `name` (stratified_subset, per_class_subset,
+      long_tailed_subset) and its settings.
     sampler: see `data.Stream`; likewise `augment`, `views`, `preprocess`.
     augment: training-time operations.
     views: lists of operations, one a view.
@@ -34,7 +37,8 @@ class Standard:
   train_split: str = "train"
   test_split: str = "test"
   val_fraction: float = 0.0
-  val_seed: int = 0
+  split_seed: int = 0
+  subset: Mapping[str, Any] | None = None
   sampler: str | Mapping[str, Any] = "uniform_plan"
   augment: Sequence[Mapping[str, Any]] = ()
   views: Sequence[Sequence[Mapping[str, Any]]] = ()
@@ -50,7 +54,10 @@ class Standard:
   def templates(self) -> dict[str, data.Stream]:
     """The streams over specs: shapes and counts, for known sources no data."""
     spec = data.source_spec(self.source, **self.options)
-    kept = spec.num_train - int(spec.num_train * self.val_fraction)
+    kept = spec.num_train - round(spec.num_train * self.val_fraction)
+    if self.subset:
+      labels = np.arange(kept) % spec.num_classes
+      kept = len(choose_rows(self.subset, labels, self.split_seed))
     return {"train": self._stream(spec._replace(num_train=kept))}
 
   def stages(self, seed: int) -> Iterator[_stage.Stage]:
@@ -62,8 +69,11 @@ class Standard:
     train, evals = load(self.train_split), {}
     if self.val_fraction:
       train, evals["val"] = data.split_source(
-        train, self.val_fraction, self.val_seed
+        train, self.val_fraction, self.split_seed
       )
+    if self.subset:
+      rows = choose_rows(self.subset, train.labels, self.split_seed)
+      train = train.subset(train.ids[rows])
     evals["test"] = load(self.test_split)
     _check_classes(train, evals["test"])
     everything = np.ones(train.num_classes, bool)
@@ -83,6 +93,15 @@ class Standard:
       views=self.views,
       preprocess=self.preprocess,
     )
+
+
+def choose_rows(
+  subset: Mapping[str, Any], labels: np.ndarray, seed: int
+) -> np.ndarray:
+  """Rows [m] that a subset section keeps of these labels."""
+  return _lookup.call(
+    subset, data, field="scenario.subset", labels=labels, seed=seed
+  )
 
 
 def _check_classes(train: data.Source, test: data.Source) -> None:
