@@ -22,6 +22,7 @@ from jaxtyping import jaxtyped
 from jaxcls import losses
 
 NUM_CLASSES = 3
+CLASS_MEANS = np.array([[2, 0, 0], [0, 1, 1], [1, 1, 1]], np.float32)
 PRIOR = np.array([0.7, 0.2, 0.1], np.float32)
 
 
@@ -51,6 +52,11 @@ def fixed_teacher(x):
 LOSSES = {
   "binary_cross_entropy_loss": Case(lambda f, x, y: f(x, soft(y))),
   "cross_entropy_loss": Case(lambda f, x, y: f(x, y, label_smoothing=0.1)),
+  "decoupled_distillation_loss": Case(
+    lambda f, x, y: f(
+      x, fixed_teacher(x), y, alpha=1.0, beta=8.0, temperature=4.0
+    )
+  ),
   "entropy": Case(lambda f, x, y: f(x)),
   "focal_loss": Case(lambda f, x, y: f(x, y, gamma=0.5)),
   "generalized_cross_entropy_loss": Case(lambda f, x, y: f(x, y, q=0.7)),
@@ -60,6 +66,9 @@ LOSSES = {
   "logit_adjusted_loss": Case(lambda f, x, y: f(x, y, jnp.asarray(PRIOR))),
   "mean_where": Case(
     lambda f, x, y: f(x[..., 0], x[..., 0] < 1), per_example=False
+  ),
+  "norm_direction_loss": Case(
+    lambda f, x, y: f(x, fixed_teacher(x), y, jnp.asarray(CLASS_MEANS))
   ),
   "poly_loss": Case(lambda f, x, y: f(x, y, epsilon=2.0)),
   "soft_cross_entropy_loss": Case(lambda f, x, y: f(x, soft(y))),
@@ -74,7 +83,12 @@ LOSSES = {
 
 TABLES = {"losses": (losses, LOSSES)}
 # Not a function of (logits, labels): what follows is checked in its own file.
-OWN_TESTS = {"losses": {"groco_loss"}}  # tests/losses/test_groco.py
+OWN_TESTS = {
+  "losses": {
+    "correlation_distillation_loss",  # tests/losses/test_distillation.py
+    "groco_loss",  # tests/losses/test_groco.py
+  }
+}
 ROWS = [(p, name) for p, (_, cases) in TABLES.items() for name in cases]
 PER_EXAMPLE = [(p, name) for p, name in ROWS if TABLES[p][1][name].per_example]
 every_row = pytest.mark.parametrize(("package", "name"), ROWS)

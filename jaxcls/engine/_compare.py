@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from jaxcls import _lookup
-from jaxcls.engine import _config, _folder, _loop, _train
+from jaxcls.engine import _config, _folder, _log, _loop, _train
 
 _EXPERIMENT_KEYS = {
-  "arms", "seeds", "metric", "baseline", "claim", "set", "same_budget",
+  "arms", "seeds", "metric", "also", "baseline", "claim", "set", "same_budget",
 }  # fmt: skip
 
 
@@ -22,8 +22,8 @@ def load_experiment(path: str) -> dict[str, Any]:
 
   Returns:
     `arms` {name: {"config": file, "set": overrides}}, `seeds`, `metric`,
-    `baseline` (an arm), `claim`, `set` (overrides in every arm) and
-    `same_budget`.
+    `also` (further metrics), `baseline` (an arm), `claim`, `set` (overrides
+    in every arm) and `same_budget`.
 
   Raises:
     ConfigError: unreadable, or an unknown or missing field.
@@ -51,6 +51,7 @@ def compare(
   workdir: str,
   seeds: Sequence[int] = (0, 1, 2),
   metric: str = "test/accuracy",
+  also: Sequence[str] = (),
   baseline: str | None = None,
   claim: str = "",
   set: Sequence[str] = (),
@@ -66,7 +67,10 @@ def compare(
     workdir: run folders go to <workdir>/<arm>/seed<n>; results.json and
       results.png beside them.
     seeds: at least one; the same for all arms, so differences are paired.
-    metric: a name in the last evaluation's record.
+    metric: a name in the last evaluation's record, or "<name>@<fraction>": the
+      mean of what was logged under that name in the tenth of the run that
+      ends at the fraction, such as "train/loss@0.25".
+    also: further metrics, for the record.
     baseline: the arm that others are compared with; None: the first.
     claim: what the experiment is to show, in words.
     set: overrides in every arm.
@@ -75,7 +79,8 @@ def compare(
   Returns:
     The content of results.json: for each arm `values` by seed, `mean`, `std`
     (sample standard deviation), and against the baseline `difference`: mean
-    of the paired differences and the 95 % interval of Student's t.
+    of the paired differences and the 95 % interval of Student's t; the same
+    under `also` for each further metric.
 
   Raises:
     ConfigError: no such baseline or metric, unequal budgets.
@@ -94,12 +99,16 @@ def compare(
   for seed in seeds:  # Seeds outermost: a table of all arms comes early.
     for name, config in configs.items():
       folder = root / name / f"seed{seed}"
-      records[name].append(_run({**config, "seed": seed}, str(folder)))
+      record = _run({**config, "seed": seed}, str(folder))
+      if record is not None:
+        record = {**record, **_logged(folder, (metric, *also))}
+      records[name].append(record)
   results = {
     "metric": metric, "seeds": list(seeds), "baseline": baseline,
     "claim": claim, "versions": _versions(records),
     "budget": {name: _budget(config) for name, config in configs.items()},
     "arms": summarize(records, metric, baseline),
+    "also": {name: summarize(records, name, baseline) for name in also},
   }  # fmt: skip
   _folder.write(root / "results.json", json.dumps(results, indent=2) + "\n")
   _plot(results, root / "results.png")
@@ -122,6 +131,25 @@ def _run(config: Mapping[str, Any], folder: str) -> dict[str, Any] | None:
     return _train.train(config, folder)
   except _loop.Diverged:
     return None
+
+
+def _logged(folder: pathlib.Path, names: Sequence[str]) -> dict[str, float]:
+  """Values of the names that have a fraction, from the run's log."""
+  found, names = {}, [name for name in names if "@" in name]
+  log = _log.read_metrics(folder) if names else []
+  for name in names:
+    key, _, fraction = name.rpartition("@")
+    rows = [(row["step"], row[key]) for row in log if key in row]
+    end = float(fraction) * max((step for step, _ in rows), default=0)
+    width = 0.1 * max((step for step, _ in rows), default=0)
+    kept = [value for step, value in rows if end - width < step <= end]
+    if not kept:
+      raise _config.ConfigError(
+        f"metric {name!r} must be logged in that part of the run, it is not."
+        f"{_lookup.nearest(key, {k for row in log for k in row})}"
+      )
+    found[name] = float(np.mean(kept))
+  return found
 
 
 def _budget(config: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -256,5 +284,11 @@ def print_results(results: Mapping[str, Any]) -> None:
       name, mean, show(arm["std"]), show(gap and gap["mean"]), interval
     )
   console.Console().print(out, markup=False)
+  for metric, arms in results.get("also", {}).items():
+    row = ", ".join(
+      f"{name} {show(arm['mean'])} ± {show(arm['std'])}"
+      for name, arm in arms.items()
+    )
+    console.Console().print(f"{metric}: {row}", markup=False)
   if results["claim"]:
     console.Console().print(f"Claim: {results['claim']}", markup=False)

@@ -190,7 +190,9 @@ def _fake_scenario(scenario: Mapping[str, Any]) -> dict[str, Any]:
     "num_classes": spec.num_classes,
     "num_examples": max(64, 2 * spec.num_classes),
   }
-  return {**scenario, "source": "fake", "options": options}
+  # A share of the real data need not exist in the fake.
+  kept = {k: v for k, v in scenario.items() if k != "subset"}
+  return {**kept, "source": "fake", "options": options}
 
 
 def phase_configs(config: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -186,6 +186,11 @@ class Context:
     # Labels go through `labels`, which counts them.
     return {k: v for k, v in found.items() if k != "label"}
 
+  def given_labels(self, stream: str, ids: np.ndarray) -> np.ndarray:
+    """Labels that the stream's batches carry anyway: nothing is counted."""
+    source = self.stage.streams[stream].source
+    return source.all_labels[np.asarray(ids)]
+
   def labels(self, stream: str, ids: np.ndarray) -> np.ndarray:
     """Labels of training examples by id; every one asked for is counted."""
     ids = np.asarray(ids)

@@ -203,13 +203,7 @@ def build(config: Mapping[str, Any], mesh: Mesh | None = None) -> Program:
   input_shape = data.transformed_shape(
     first.source.input_shape, first.source.dtype, first.preprocess
   )
-  net = _lookup.call(
-    config["model"],
-    models,
-    field="model",
-    num_classes=first.source.num_classes,
-    input_shape=input_shape,
-  )
+  net = _make_net(config["model"], first.source.num_classes, input_shape)
   learner = _lookup.call(config["learner"], learners, field="learner")
   schedule = dict(config["schedule"])
   program = Program(
@@ -228,6 +222,17 @@ def build(config: Mapping[str, Any], mesh: Mesh | None = None) -> Program:
     field = f"evaluation.probes[{i}]"
     _lookup.bind(probe, evaluation, field=field, supplied=PROBE_INPUTS)
   return program
+
+
+def _make_net(section, num_classes, input_shape):
+  """The model and its further heads, if the section has `heads`."""
+  section = dict(section)
+  heads = section.pop("heads", None)
+  net = _lookup.call(
+    section, models, field="model", num_classes=num_classes,
+    input_shape=input_shape,
+  )  # fmt: skip
+  return models.add_heads(net, heads) if heads else net
 
 
 def _schedule(program, section, total_steps) -> optax.Schedule:

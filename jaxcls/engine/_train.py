@@ -131,22 +131,29 @@ class _Run:
     if self.at.phase:
       key = jax.random.fold_in(key, self.at.phase)
     params, stats = program.net.init(key)
+    weights, path = None, program.config["init_from"]
     if previous is not None:
-      params = _program.inherit(params, previous.params)
-      stats = _program.inherit(stats, previous.stats)
-    elif program.config["init_from"]:
-      path = program.config["init_from"]
-      params, stats, text = _load_weights(path, params, stats)
-      self.metrics.write(0, {"init_from": text})
+      weights = {**previous.params, **previous.stats}
+    elif path:
+      weights = _checkpoint.load_weights(path)
+    receives = hasattr(program.learner, "receive")
+    if weights is not None and not receives:
+      if previous is None:
+        text = _check_weights(path, weights, params)
+        self.metrics.write(0, {"init_from": text})
+      params, stats = (_program.inherit(x, weights) for x in (params, stats))
     step = np.int32(0) if previous is None else previous.step
     memory = {} if previous is None else previous.memory
     batch = _loop.first_batch(program, stage)
     start = functools.partial(program.start, tx=tx)
-    weights = (params, stats, key, step)
     place = lambda tree: _mesh.put(tree, _mesh.state_shardings(tree, self.mesh))
-    inputs = (*place(weights), memory, batch)
+    inputs = (*place((params, stats, key, step)), memory, batch)
     shardings = _mesh.state_shardings(jax.eval_shape(start, *inputs), self.mesh)
-    return jax.jit(start, out_shardings=shardings)(*inputs)
+    state = jax.jit(start, out_shardings=shardings)(*inputs)
+    if weights is None or not receives:
+      return state
+    state = program.learner.receive(program.net, state, weights)
+    return _mesh.put(state, shardings)
 
 
 def abstract_state(chain, tx) -> learners.State:
@@ -157,15 +164,12 @@ def abstract_state(chain, tx) -> learners.State:
   return abstract
 
 
-def _load_weights(
-  path: str, params: dict, stats: dict
-) -> tuple[dict, dict, str]:
-  """Takes the weights of another run where path and shape agree.
+def _check_weights(path: str, found: dict, params: dict) -> str:
+  """Says which of the model's weights another run has, by path and shape.
 
   Raises:
-    ConfigError: no checkpoint there, or less than half of the model in it.
+    ConfigError: less than half of the model is there.
   """
-  found = _checkpoint.load_weights(path)
   fits = lambda k: k in found and found[k].shape == params[k].shape
   fresh = [k for k in params if not fits(k)]
   taken = len(params) - len(fresh)
@@ -175,10 +179,7 @@ def _load_weights(
       f"init_from must hold weights of this model, but only {text}; missing "
       f"or of another shape: {', '.join(fresh[:3])}."
     )
-  if fresh:
-    text += f"; fresh: {', '.join(fresh[:5])}"
-  params, stats = (_program.inherit(own, found) for own in (params, stats))
-  return params, stats, text
+  return f"{text}; fresh: {', '.join(fresh[:5])}" if fresh else text
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """How one batch or one stage changes the parameters."""
 
+from jaxcls.learners._distill import Distill as Distill
 from jaxcls.learners._supervised import Supervised as Supervised
 from jaxcls.learners._training_state import Aux as Aux
 from jaxcls.learners._training_state import State as State

@@ -17,6 +17,15 @@ from jaxcls.losses._classification import (
 from jaxcls.losses._classification import (
   symmetric_cross_entropy_loss as symmetric_cross_entropy_loss,
 )
+from jaxcls.losses._distillation import (
+  correlation_distillation_loss as correlation_distillation_loss,
+)
+from jaxcls.losses._distillation import (
+  decoupled_distillation_loss as decoupled_distillation_loss,
+)
+from jaxcls.losses._distillation import (
+  norm_direction_loss as norm_direction_loss,
+)
 from jaxcls.losses._reduce import mean_where as mean_where
 from jaxcls.losses._soft_targets import (
   binary_cross_entropy_loss as binary_cross_entropy_loss,

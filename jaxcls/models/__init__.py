@@ -1,6 +1,7 @@
 """Flax modules behind one interface: named outputs, flat parameters."""
 
 from jaxcls.models._convnet import convnet as convnet
+from jaxcls.models._heads import add_heads as add_heads
 from jaxcls.models._layers import constrain_batch as constrain_batch
 from jaxcls.models._mlp import mlp as mlp
 from jaxcls.models._net import Net as Net

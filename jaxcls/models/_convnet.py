@@ -12,7 +12,7 @@ from jaxcls.models import _layers, _net
 class _ConvNet(nnx.Module):
   def __init__(
     self, channels, num_classes, widths, hidden, size, norm, dropout, samples,
-    tract_ridge, dtype, rngs,
+    cosine_scale, tract_ridge, dtype, rngs,
   ):  # fmt: skip
     make_norm = _layers.make_norm(norm, rngs=rngs, dtype=dtype)
     ins = (channels, *widths)
@@ -37,7 +37,9 @@ class _ConvNet(nnx.Module):
     )
     self.dropout, self.samples = _layers.Dropout(dropout), samples
     width = hidden[1] if hidden else widths[-1]
-    self.head = _layers.head(width, num_classes, rngs=rngs)
+    self.head = _layers.head(
+      width, num_classes, rngs=rngs, cosine_scale=cosine_scale
+    )
     self.dtype = dtype
 
   def __call__(self, x, *, key, tap):
@@ -65,6 +67,7 @@ def convnet(
   hidden: int | None = 128,
   kernel_size: int = 3,
   norm: str = "batch",
+  cosine_scale: float | None = None,
   dropout: float = 0.0,
   dropout_samples: int = 1,
   tract_ridge: float | None = None,
@@ -80,6 +83,8 @@ def convnet(
       to their mean instead.
     kernel_size: side of the square kernels.
     norm: "batch", "group" or "layer".
+    cosine_scale: the head gives scale * cos(features, w_c); None: a linear
+      map.
     dropout: probability of dropping a feature in training.
     dropout_samples: masks that the head is trained on at once (multi-sample
       dropout, Inoue 2019, arXiv:1905.09788); adds `sample_logits` [b m c].
@@ -104,7 +109,7 @@ def convnet(
   flat = (h // shrink) * (w // shrink) * widths[-1]
   make = lambda rngs: _ConvNet(
     channels, num_classes, tuple(widths), hidden and (flat, hidden),
-    kernel_size, norm, dropout, dropout_samples, tract_ridge,
+    kernel_size, norm, dropout, dropout_samples, cosine_scale, tract_ridge,
     _layers.as_dtype(dtype), rngs,
   )  # fmt: skip
   return _net.Net(make, num_classes=num_classes, input_shape=input_shape)

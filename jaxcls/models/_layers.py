@@ -40,6 +40,7 @@ def linear(
   rngs: nnx.Rngs,
   dtype: jnp.dtype,
   kernel_init: Callable | None = None,
+  use_bias: bool = True,
   tract_ridge: float | None = None,
 ) -> nnx.Linear:
   """A dense layer with host initialisers and gathered weights.
@@ -53,6 +54,7 @@ def linear(
     **kwargs,
     in_features=d_in,
     out_features=d_out,
+    use_bias=use_bias,
     dtype=dtype,
     promote_dtype=_promote,
     kernel_init=kernel_init or _init.lecun_normal(),
@@ -136,11 +138,15 @@ def head(
   *,
   rngs: nnx.Rngs,
   kernel_init: Callable | None = None,
-) -> nnx.Linear:
+  cosine_scale: float | None = None,
+) -> nnx.Module:
   """The output layer: zero kernel, so training starts at uniform logits.
 
-  It computes in float32 whatever the body does.
+  It computes in float32 whatever the body does. With `cosine_scale` it is a
+  `CosineLinear`, which cannot start at zero.
   """
+  if cosine_scale is not None:
+    return CosineLinear(width, num_classes, scale=cosine_scale, rngs=rngs)
   return linear(
     width,
     num_classes,
@@ -148,6 +154,36 @@ def head(
     dtype=jnp.float32,
     kernel_init=kernel_init or _init.constant(0.0),
   )
+
+
+def unit(x: jax.Array, axis: int = -1) -> jax.Array:
+  """Divides by the L2 norm; a zero vector stays zero, its gradient finite."""
+  square = jnp.sum(x * x, axis=axis, keepdims=True)
+  return x * jax.lax.rsqrt(jnp.maximum(square, 1e-24))
+
+
+class CosineLinear(nnx.Module):
+  """scale * cos(x, w_c) for each column w_c of the kernel, in float32.
+
+  Source: Gidaris & Komodakis 2018, arXiv:1804.09458.
+  """
+
+  def __init__(self, d_in: int, d_out: int, *, scale: float, rngs: nnx.Rngs):
+    """Draws the columns.
+
+    Args:
+      d_in: width of x.
+      d_out: number of columns, "prototypes".
+      scale: > 0, an inverse temperature.
+      rngs: of the initialisation.
+    """
+    self.kernel = nnx.Param(_init.lecun_normal()(rngs.params(), (d_in, d_out)))
+    self.scale = scale
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """[*b d_in] -> [*b d_out]."""
+    x = unit(x.astype(jnp.float32))
+    return self.scale * (x @ unit(self.kernel.get_value(), axis=0))
 
 
 class Dropout(nnx.Module):

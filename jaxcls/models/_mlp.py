@@ -11,7 +11,16 @@ from jaxcls.models import _init, _layers, _net
 
 class _MLP(nnx.Module):
   def __init__(
-    self, d_in, num_classes, hidden, dropout, init, tract_ridge, dtype, rngs
+    self,
+    d_in,
+    num_classes,
+    hidden,
+    dropout,
+    init,
+    cosine_scale,
+    tract_ridge,
+    dtype,
+    rngs,
   ):
     kernel_init, head_init = _initializers(init)
     widths = (d_in, *hidden)
@@ -30,7 +39,11 @@ class _MLP(nnx.Module):
     )
     self.dropout = _layers.Dropout(dropout)
     self.head = _layers.head(
-      widths[-1], num_classes, rngs=rngs, kernel_init=head_init
+      widths[-1],
+      num_classes,
+      rngs=rngs,
+      kernel_init=head_init,
+      cosine_scale=cosine_scale,
     )
     self.dtype = dtype
 
@@ -62,6 +75,7 @@ def mlp(
   input_shape: Sequence[int],
   hidden: Sequence[int] = (512, 512),
   dropout: float = 0.0,
+  cosine_scale: float | None = None,
   init: str | float = "lecun_normal",
   tract_ridge: float | None = None,
   dtype: str = "float32",
@@ -73,6 +87,8 @@ def mlp(
     input_shape: shape of one example, any rank.
     hidden: width of each hidden layer; empty is a linear classifier.
     dropout: probability of dropping a hidden unit in training.
+    cosine_scale: the head gives scale * cos(features, w_c); None: a linear
+      map.
     init: of the hidden kernels, "lecun_normal" or "he_normal" (the head then
       starts at zero), or the standard deviation of every kernel's normal.
     tract_ridge: trains the first layer with TrAct's gradient; see
@@ -85,7 +101,7 @@ def mlp(
   """
   d_in = int(np.prod(input_shape))
   make = lambda rngs: _MLP(
-    d_in, num_classes, tuple(hidden), dropout, init, tract_ridge,
+    d_in, num_classes, tuple(hidden), dropout, init, cosine_scale, tract_ridge,
     _layers.as_dtype(dtype), rngs,
   )  # fmt: skip
   return _net.Net(make, num_classes=num_classes, input_shape=input_shape)

@@ -56,7 +56,7 @@ class _Block(nnx.Module):
 class _ResNet(nnx.Module):
   def __init__(
     self, channels, num_classes, depth, width, stem, norm, dropout, samples,
-    tract_ridge, dtype, rngs,
+    cosine_scale, tract_ridge, dtype, rngs,
   ):  # fmt: skip
     kind, sizes = _STAGES[depth]
     make_norm = _layers.make_norm(norm, rngs=rngs, dtype=dtype)
@@ -78,7 +78,9 @@ class _ResNet(nnx.Module):
       stages.append(nnx.List(blocks))
     self.stages = nnx.List(stages)
     self.dropout, self.samples = _layers.Dropout(dropout), samples
-    self.head = _layers.head(d_in, num_classes, rngs=rngs)
+    self.head = _layers.head(
+      d_in, num_classes, rngs=rngs, cosine_scale=cosine_scale
+    )
     self.dtype = dtype
 
   def __call__(self, x, *, key, tap):
@@ -105,6 +107,7 @@ def resnet(
   width: int = 64,
   stem: str = "small",
   norm: str = "batch",
+  cosine_scale: float | None = None,
   dropout: float = 0.0,
   dropout_samples: int = 1,
   tract_ridge: float | None = None,
@@ -120,6 +123,8 @@ def resnet(
     stem: "imagenet" (7x7 stride 2, max-pool) or "small" (3x3 stride 1).
     norm: "batch" (global statistics under a sharded batch), "group" or
       "layer".
+    cosine_scale: the head gives scale * cos(features, w_c); None: a linear
+      map.
     dropout: probability of dropping a feature in training.
     dropout_samples: masks that the head is trained on at once (multi-sample
       dropout, Inoue 2019, arXiv:1905.09788); adds `sample_logits` [b m c].
@@ -143,6 +148,7 @@ def resnet(
     raise ValueError(f"stem must be 'imagenet' or 'small', got {stem!r}.")
   make = lambda rngs: _ResNet(
     input_shape[-1], num_classes, depth, width, stem, norm,
-    dropout, dropout_samples, tract_ridge, _layers.as_dtype(dtype), rngs,
+    dropout, dropout_samples, cosine_scale, tract_ridge,
+    _layers.as_dtype(dtype), rngs,
   )  # fmt: skip
   return _net.Net(make, num_classes=num_classes, input_shape=input_shape)

@@ -107,7 +107,8 @@ class _MAPHead(nnx.Module):
 class _ViT(nnx.Module):
   def __init__(
     self, input_shape, num_classes, size, patch, pool, positions, num_prompts,
-    dropout, drop_path, scan_blocks, remat, tract_ridge, dtype, rngs,
+    dropout, drop_path, scan_blocks, remat, cosine_scale, tract_ridge, dtype,
+    rngs,
   ):  # fmt: skip
     width, depth, num_heads = size
     grid = (input_shape[0] // patch, input_shape[1] // patch)
@@ -140,7 +141,9 @@ class _ViT(nnx.Module):
       for i in range(depth):
         setattr(self, f"block{i}", make(rates[i]))
     self.norm = _layers.make_norm("layer", rngs=rngs, dtype=dtype)(width)
-    self.head = _layers.head(width, num_classes, rngs=rngs)
+    self.head = _layers.head(
+      width, num_classes, rngs=rngs, cosine_scale=cosine_scale
+    )
 
   def __call__(self, x, *, key, tap):
     x = self._run_blocks(tap("stem", self._embed(x)), key, tap)
@@ -220,6 +223,7 @@ def vit(
   pool: str = "gap",
   positions: str = "learned",
   num_prompts: int = 0,
+  cosine_scale: float | None = None,
   dropout: float = 0.0,
   drop_path: float = 0.0,
   scan_blocks: bool = False,
@@ -242,6 +246,8 @@ def vit(
       (attention pooling).
     positions: "learned" or "sincos2d".
     num_prompts: learned prompt tokens before the patches, path "prompt".
+    cosine_scale: the head gives scale * cos(features, w_c); None: a linear
+      map.
     dropout: probability of dropping a unit of a branch.
     drop_path: stochastic depth, growing linearly to this rate in the last
       block; with scan_blocks the same rate in every block.
@@ -284,8 +290,8 @@ def vit(
     )
   make = lambda rngs: _ViT(
     tuple(input_shape), num_classes, size, patch, pool, positions,
-    num_prompts, dropout, drop_path, scan_blocks, remat, tract_ridge,
-    _layers.as_dtype(dtype), rngs,
+    num_prompts, dropout, drop_path, scan_blocks, remat, cosine_scale,
+    tract_ridge, _layers.as_dtype(dtype), rngs,
   )  # fmt: skip
   return _net.Net(make, num_classes=num_classes, input_shape=input_shape)
 
