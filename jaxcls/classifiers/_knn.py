@@ -1,10 +1,10 @@
 """k nearest neighbours, block by block over the bank of training rows."""
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxcls.classifiers import _inputs
+from jaxcls.ops import distances
 
 METRICS = ("cosine", "euclidean")
 WEIGHTS = ("softmax", "uniform")
@@ -97,15 +97,17 @@ def predict_knn(
   bank, labels = params["embeddings"], params["labels"]
   features = _inputs.check_features(features, bank.shape[1])
   _check_options(bank.shape[0], k, metric, weights, temperature, block_size)
-  count = jnp.maximum(params["class_counts"].sum(), 1)
-  center = bank.sum(axis=0) / count.astype(jnp.float32)
-  # Padding of the last block gets label -1.
-  blocks = _blocks(bank, block_size), _blocks(labels + 1, block_size) - 1
-  similarity, neighbours = _nearest(features, *blocks, k, metric, center)
+  near = distances.nearest_neighbors(
+    features, bank, k=k, metric=metric, where=labels >= 0,
+    block_size=block_size,
+  )  # fmt: skip
+  # Minus the distance, or the cosine; -inf where there is no neighbour.
+  similarity = (1.0 if metric == "cosine" else 0.0) - near.distances
+  neighbours = jnp.where(near.indices >= 0, labels[near.indices], 0)
   weight = _vote_weights(similarity, weights, temperature)
   rows = jnp.arange(features.shape[0])[:, None]
   shares = jnp.zeros((features.shape[0], params["class_counts"].shape[0]))
-  shares = shares.at[rows, jnp.maximum(neighbours, 0)].add(weight)
+  shares = shares.at[rows, neighbours].add(weight)
   return jnp.log(jnp.maximum(shares, jnp.finfo(jnp.float32).tiny))
 
 
@@ -120,44 +122,6 @@ def _check_options(rows, k, metric, weights, temperature, block_size):
   if block_size < 1:
     raise ValueError(f"block_size must be at least 1, got {block_size}.")
   _inputs.check_positive("temperature", temperature)
-
-
-def _prepare(x, metric, center):
-  """Unit rows for cosine; rows moved near the origin for euclidean."""
-  if metric == "euclidean":
-    return x - center
-  norm = jnp.sqrt(jnp.maximum((x**2).sum(axis=-1, keepdims=True), 1e-24))
-  return x / norm
-
-
-def _blocks(array, size):
-  """[n ...] -> [n / size, size, ...], padded with zeros."""
-  size = min(size, array.shape[0])
-  pad = -array.shape[0] % size
-  padded = jnp.pad(array, [(0, pad)] + [(0, 0)] * (array.ndim - 1))
-  return padded.reshape(-1, size, *array.shape[1:])
-
-
-def _nearest(queries, banks, labels, k, metric, center):
-  """Similarities and labels [b k] of the k nearest, nearest first."""
-  queries = _prepare(queries, metric, center)
-
-  def visit(best, block):
-    bank, ids = _prepare(block[0], metric, center), block[1]
-    similarity = _inputs.matmul(queries, bank.T)
-    if metric == "euclidean":
-      squares = (queries**2).sum(-1)[:, None] + (bank**2).sum(-1)
-      similarity = -jnp.sqrt(jnp.maximum(squares - 2 * similarity, 1e-12))
-    similarity = jnp.where(ids >= 0, similarity, -jnp.inf)
-    similarity = jnp.concatenate([best[0], similarity], axis=1)
-    ids = jnp.broadcast_to(ids, (queries.shape[0], ids.shape[0]))
-    ids = jnp.concatenate([best[1], ids], axis=1)
-    similarity, index = jax.lax.top_k(similarity, k)
-    return (similarity, jnp.take_along_axis(ids, index, axis=1)), None
-
-  shape = (queries.shape[0], k)
-  start = (jnp.full(shape, -jnp.inf), jnp.full(shape, -1, labels.dtype))
-  return jax.lax.scan(visit, start, (banks, labels))[0]
 
 
 def _vote_weights(similarity, weights, temperature):

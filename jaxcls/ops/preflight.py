@@ -152,7 +152,41 @@ def _spherical() -> Iterator[Case]:
   )
 
 
-CASES = (_sorting, _contrastive, _cross_entropy, _spherical)
+def _small() -> Iterator[Case]:
+  """The ops without kernels: they must lower, callbacks and all."""
+  n, d, k = 4096, 64, 100
+  x, y = _array(n, d), _array(n, dtype=jnp.int32)
+  kmeans = lambda x, init: ops.kmeans(x, num_clusters=k, init=init)
+  yield Case("clustering", "kmeans", f"{n}x{d}, k={k} f32", kmeans,
+             (x, _array(k, d)))  # fmt: skip
+  near = lambda x: ops.nearest_neighbors(x, x, k=10, exclude_self=True)
+  yield Case("distances", "nearest_neighbors", f"{n}x{d}, k=10 f32", near, (x,))
+  distances = functools.partial(
+    ops.pairwise_distances, metric="squared_euclidean"
+  )
+  yield Case("distances", "pairwise_distances", f"{n}x{k}x{d} f32", distances,
+             (x, _array(k, d)), (0, 1))  # fmt: skip
+
+  def gaussian(x, y):
+    found = ops.gaussian_statistics(x, y, num_classes=10)
+    covariances = ops.gaussian_covariance(found, shrinkage="oas", ridge=1e-3)
+    return ops.mahalanobis(x, found.means, covariances)
+
+  yield Case("gaussian", "mahalanobis", f"{n}x{d}, c=10 f32", gaussian, (x, y),
+             (0,))  # fmt: skip
+  solve = lambda a, b: ops.conjugate_gradient(
+    lambda v: a @ v, b, num_iterations=16
+  )
+  yield Case("linalg", "conjugate_gradient", f"{d}x{d} f32", solve,
+             (_array(d, d), _array(d)), (0, 1))  # fmt: skip
+  yield Case("transport", "linear_assignment", f"{k}x{k} f32",
+             ops.linear_assignment, (_array(k, k),))  # fmt: skip
+  sinkhorn = functools.partial(ops.sinkhorn, epsilon=0.05, num_iterations=3)
+  yield Case("transport", "sinkhorn", f"{n}x{k} f32", sinkhorn,
+             (_array(n, k),), (0,))  # fmt: skip
+
+
+CASES = (_sorting, _contrastive, _cross_entropy, _spherical, _small)
 
 
 def cases(op: str | None = None) -> list[Case]:

@@ -1,0 +1,7 @@
+"""Clustering of rows into k groups."""
+
+from jaxcls.ops.clustering._kmeans import KMeansResult as KMeansResult
+from jaxcls.ops.clustering._kmeans import kmeans as kmeans
+from jaxcls.ops.clustering._plus_plus import (
+  kmeans_plus_plus as kmeans_plus_plus,
+)

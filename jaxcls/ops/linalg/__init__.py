@@ -1,0 +1,10 @@
+"""Iterative linear algebra: systems, eigenvalues, factors."""
+
+from jaxcls.ops.linalg._conjugate_gradient import (
+  conjugate_gradient as conjugate_gradient,
+)
+from jaxcls.ops.linalg._nmf import NMFResult as NMFResult
+from jaxcls.ops.linalg._nmf import nmf as nmf
+from jaxcls.ops.linalg._power_iteration import (
+  power_iteration as power_iteration,
+)
