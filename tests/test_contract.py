@@ -64,6 +64,9 @@ LOSSES = {
     lambda f, x, y: f(x, fixed_teacher(x), temperature=4.0)
   ),
   "logit_adjusted_loss": Case(lambda f, x, y: f(x, y, jnp.asarray(PRIOR))),
+  "logit_normalized_loss": Case(
+    lambda f, x, y: f(x, y, jnp.array([0, 1, 1]), temperature=0.5)
+  ),
   "mean_where": Case(
     lambda f, x, y: f(x[..., 0], x[..., 0] < 1), per_example=False
   ),

@@ -18,5 +18,8 @@ from jaxcls.classifiers._nearest_class_mean import (
 from jaxcls.classifiers._nearest_class_mean import (
   predict_nearest_class_mean as predict_nearest_class_mean,
 )
+from jaxcls.classifiers._prototypes import (
+  calibrate_prototypes as calibrate_prototypes,
+)
 from jaxcls.classifiers._ridge import fit_ridge as fit_ridge
 from jaxcls.classifiers._ridge import predict_ridge as predict_ridge

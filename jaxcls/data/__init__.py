@@ -30,6 +30,7 @@ from jaxcls.data._plans import SequentialPlan as SequentialPlan
 from jaxcls.data._plans import UniformPlan as UniformPlan
 from jaxcls.data._plans import WeightedPlan as WeightedPlan
 from jaxcls.data._plans import episode_layout as episode_layout
+from jaxcls.data._plans import random_order as random_order
 from jaxcls.data._policy import make_augment as make_augment
 from jaxcls.data._policy import multi_view as multi_view
 from jaxcls.data._policy import rand_augment as rand_augment

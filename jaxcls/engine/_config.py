@@ -27,6 +27,7 @@ DEFAULTS = {
   "accumulation_steps": 1,
   "trainable": "",
   "init_from": None,
+  "inherit": "",
   "workers": 0,
   "mesh": {"data": -1, "fsdp": 1},
   "log_every_steps": 50,
@@ -34,6 +35,7 @@ DEFAULTS = {
   "evaluation": {
     "metrics": ("accuracy", "negative_log_likelihood"),
     "probes": (),
+    "explanations": None,
     "every_steps": None,
     "every_epochs": None,
     "batch_size": None,

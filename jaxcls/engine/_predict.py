@@ -43,6 +43,10 @@ class Predictor:
       The outputs, `label` and `id`, [n ...] in the order of source.ids, the
       same on every process.
     """
+    return self._rows(self._predict(tuple(outputs)), state, source)
+
+  def _rows(self, function, state, source) -> dict[str, np.ndarray]:
+    """A function's results with `id` for every example of a source."""
     mesh, size = self._program.mesh, self.batch_size
     plan = data.SequentialPlan(source.ids, size)
     batches = data.host_batches(
@@ -51,11 +55,10 @@ class Predictor:
       rows={"eval": _mesh.local_rows(size, mesh)},
       workers=self._program.config["workers"],
     )
-    predict = self._predict(tuple(outputs))
     chunks = []
     for batch in batches:
       batch = _mesh.put_batch(batch, mesh, {"eval": size})["eval"]
-      chunks.append(predict(state, batch))
+      chunks.append(function(state, batch))
       if len(chunks) > 1:  # Fetch one behind: the device never waits.
         chunks[-2] = jax.device_get(chunks[-2])
     chunks = jax.device_get(chunks)
@@ -107,12 +110,15 @@ class Predictor:
       found = self(state, source, wanted)
       predictions[split] = found
       values = evaluation.evaluate_predictions(
-        found["logits"], found["label"], metrics=section["metrics"]
-      )
+        found["logits"], found["label"], metrics=section["metrics"],
+        stage=_stage_inputs(stage),
+      )  # fmt: skip
       record |= {f"{split}/{name}": value for name, value in values.items()}
       record[f"{split}/version"] = source.version
     if section["probes"]:
       record |= self._probe(state, stage, predictions, section["probes"])
+    if section["explanations"]:
+      record |= self._explain(state, stage, splits, section["explanations"])
     return record, predictions
 
   def _probe(self, state, stage, predictions, probes) -> dict[str, float]:
@@ -136,6 +142,51 @@ class Predictor:
         record |= {f"{split}/{name}/{k}": float(v) for k, v in values.items()}
     return record
 
+  def _explain(self, state, stage, splits, section) -> dict[str, float]:
+    """Means of what is measured of each explanation of the state's weights."""
+    if "explain" not in self._compiled:
+      explain = evaluation.make_explainer(self._program.net, section)
+
+      def measure(state, batch):
+        batch = self._stream.transform(batch)
+        found = explain(state.params, state.stats, batch)
+        return {**found, "id": batch["id"]}
+
+      self._compiled["explain"] = jax.jit(
+        measure, out_shardings=_mesh.replicated(self._program.mesh)
+      )
+    record = {}
+    for split in section.get("splits", ("test",)):
+      if split not in splits:
+        continue
+      source = stage.evals[split]
+      if count := section.get("num_examples"):
+        order = data.random_order(len(source), 0)[:count]
+        source = source.subset(source.ids[np.sort(order)])
+      found = self._rows(self._compiled["explain"], state, source)
+      del found["id"]
+      for name, values in found.items():
+        kept = values[~np.isnan(values)]
+        record[f"{split}/{name}"] = float(kept.mean()) if kept.size else np.nan
+    return record
+
+
+def _stage_inputs(stage: scenarios.Stage) -> dict[str, np.ndarray]:
+  """What metrics may ask of a stage."""
+  return {
+    "seen": stage.seen,
+    "new": stage.new,
+    "task_of_class": stage.task_of_class,
+    "class_counts": _class_counts(stage),
+  }
+
+
+def _class_counts(stage: scenarios.Stage) -> np.ndarray:
+  """[c] int: labelled examples of each class in the first stream."""
+  source = next(iter(stage.streams.values())).source
+  labels = source.labels[source.labels >= 0]
+  return np.bincount(labels, minlength=source.num_classes)
+
 
 @dataclasses.dataclass
 class Context:
@@ -155,9 +206,7 @@ class Context:
   @property
   def class_counts(self) -> np.ndarray:
     """[c] int: labelled examples of each class in the first stream."""
-    source = next(iter(self.stage.streams.values())).source
-    labels = source.labels[source.labels >= 0]
-    return np.bincount(labels, minlength=source.num_classes)
+    return _class_counts(self.stage)
 
   def predict(
     self,

@@ -221,6 +221,11 @@ def build(config: Mapping[str, Any], mesh: Mesh | None = None) -> Program:
   for i, probe in enumerate(config["evaluation"]["probes"]):
     field = f"evaluation.probes[{i}]"
     _lookup.bind(probe, evaluation, field=field, supplied=PROBE_INPUTS)
+  if explanations := config["evaluation"]["explanations"]:
+    explain = evaluation.make_explainer(net, explanations)
+    batch = first.transform, data.abstract_batch(first, mesh.devices.size)
+    batch = jax.eval_shape(*batch)
+    jax.eval_shape(explain, net.param_shapes, net.stats_shapes, batch)
   return program
 
 

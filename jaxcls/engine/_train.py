@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import json
+import re
 import signal
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxcls import learners
+from jaxcls import evaluation, learners
 from jaxcls.engine import (
   _checkpoint,
   _config,
@@ -117,7 +118,8 @@ class _Run:
         total_steps=steps, step_fn=step_fns[kind],
       )  # fmt: skip
       state, record = play.play(state, fresh=fresh)
-    return state, record
+    stages = [r for r in _log.read_metrics(self.folder) if "stage" in r]
+    return state, record | evaluation.summarize_stages(stages[-(i + 1) :])
 
   def _begin(self, program, stage, tx, previous) -> learners.State:
     """The state at the start of a stage: fresh, handed over, or gone on."""
@@ -138,6 +140,8 @@ class _Run:
       weights = _checkpoint.load_weights(path)
     receives = hasattr(program.learner, "receive")
     if weights is not None and not receives:
+      pattern = program.config["inherit"]
+      weights = {k: v for k, v in weights.items() if re.search(pattern, k)}
       if previous is None:
         text = _check_weights(path, weights, params)
         self.metrics.write(0, {"init_from": text})

@@ -11,6 +11,37 @@ from jaxcls.evaluation._evaluate import check_metrics as check_metrics
 from jaxcls.evaluation._evaluate import (
   evaluate_predictions as evaluate_predictions,
 )
+from jaxcls.evaluation._explanations import explanation_key as explanation_key
+from jaxcls.evaluation._explanations import make_explainer as make_explainer
+from jaxcls.evaluation._incremental import (
+  base_as_novel_rate as base_as_novel_rate,
+)
+from jaxcls.evaluation._incremental import (
+  base_class_accuracy as base_class_accuracy,
+)
+from jaxcls.evaluation._incremental import (
+  novel_as_base_rate as novel_as_base_rate,
+)
+from jaxcls.evaluation._incremental import (
+  novel_class_accuracy as novel_class_accuracy,
+)
+from jaxcls.evaluation._incremental import (
+  summarize_stages as summarize_stages,
+)
+from jaxcls.evaluation._incremental import (
+  task_accuracy as task_accuracy,
+)
+from jaxcls.evaluation._localization import (
+  class_sensitivity as class_sensitivity,
+)
+from jaxcls.evaluation._localization import deletion_area as deletion_area
+from jaxcls.evaluation._localization import insertion_area as insertion_area
+from jaxcls.evaluation._localization import localization_iou as localization_iou
+from jaxcls.evaluation._localization import mass_inside as mass_inside
+from jaxcls.evaluation._localization import pointing_game as pointing_game
+from jaxcls.evaluation._localization import (
+  randomization_sensitivity as randomization_sensitivity,
+)
 from jaxcls.evaluation._metrics import EVALUATOR_VERSION as EVALUATOR_VERSION
 from jaxcls.evaluation._metrics import accuracy as accuracy
 from jaxcls.evaluation._metrics import balanced_accuracy as balanced_accuracy

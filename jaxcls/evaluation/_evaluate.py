@@ -9,6 +9,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxcls import _lookup
 
+# What a metric may ask of the stage by the name of its argument, each [c].
+STAGE_INPUTS = ("seen", "new", "task_of_class", "class_counts")
+
 
 def evaluate_predictions(
   logits: Float[Array, "n c"],
@@ -16,6 +19,7 @@ def evaluate_predictions(
   *,
   metrics,
   where: Bool[Array, " n"] | None = None,
+  stage=None,
 ) -> dict[str, float]:
   """Computes named metrics of this package together.
 
@@ -28,16 +32,18 @@ def evaluate_predictions(
       metric's keyword arguments: ["accuracy", dict(name="top_k_accuracy",
       k=5)].
     where: [n], True = keep; None keeps all.
+    stage: {name: array [c]} for metrics that take one of STAGE_INPUTS.
 
   Returns:
     {key: value} in the order asked for. The key is the name, and with
     keyword arguments the call: "top_k_accuracy(k=5)". A value is nan when no
-    row counts.
+    row counts. A metric that is a vector gives "<key>/<i>" for each entry that
+    is not nan.
 
   Raises:
     ValueError: a name is unknown (the nearest one is suggested) or a metric
-      is not a scalar (call `confusion_matrix` and `per_class_accuracy`
-      yourself); a label is outside [-1, c); shapes do not match.
+      is a matrix (call `confusion_matrix` yourself) or needs more of the stage
+      than was given; a label is outside [-1, c); shapes do not match.
     TypeError: metrics is one string, or a metric does not have that keyword
       argument.
 
@@ -53,13 +59,21 @@ def evaluate_predictions(
   logits, labels = jnp.asarray(logits), jnp.asarray(labels)
   if where is not None:
     where = jnp.asarray(where)
-  values, lowest, highest = _compute(specs)(logits, labels, where)
+  stage = {name: jnp.asarray(a) for name, a in (stage or {}).items()}
+  values, lowest, highest = _compute(specs)(logits, labels, where, stage)
   if lowest < -1 or highest >= logits.shape[-1]:
     raise ValueError(
       f"labels must be in [-1, {logits.shape[-1]}), got values from "
       f"{int(lowest)} to {int(highest)}."
     )
-  return {_key(*spec): float(v) for spec, v in zip(specs, values, strict=True)}
+  found = {}
+  for spec, value in zip(specs, values, strict=True):
+    if not value.ndim:
+      found[_key(*spec)] = float(value)
+    for i, entry in enumerate(value.tolist() if value.ndim else ()):
+      if entry == entry:
+        found[f"{_key(*spec)}/{i}"] = entry
+  return found
 
 
 def check_metrics(metrics) -> None:
@@ -100,10 +114,10 @@ def _parse(metric):
     )
   accepted = set(list(inspect.signature(known[name]).parameters)[2:])
   for option in options:
-    if option not in accepted - {"where"}:
+    if option not in accepted - {"where", *STAGE_INPUTS}:
       raise TypeError(
         f"metrics: {name} has no argument {option!r}; it takes "
-        f"{sorted(accepted - {'where'})}."
+        f"{sorted(accepted - {'where', *STAGE_INPUTS})}."
       )
   return name, tuple(sorted(options.items()))
 
@@ -120,14 +134,19 @@ def _compute(specs):
   """One jitted function for a tuple of (name, keyword arguments)."""
   known = _metric_functions()
 
-  def compute(logits, labels, where):
+  def compute(logits, labels, where, stage):
     values = []
     for name, options in specs:
-      value = known[name](logits, labels, where=where, **dict(options))
-      if value.ndim:
+      wanted = inspect.signature(known[name]).parameters
+      given = {k: stage[k] for k in STAGE_INPUTS if k in wanted and k in stage}
+      for k in STAGE_INPUTS:
+        if k in wanted and k not in given:
+          raise ValueError(f"metric {name!r} needs {k} of the stage, got none.")
+      value = known[name](logits, labels, where=where, **given, **dict(options))
+      if value.ndim > 1:
         raise ValueError(
-          f"metrics must be scalars, got {name!r} of shape {value.shape}; "
-          "call that function itself."
+          f"metrics must be numbers or vectors, got {name!r} of shape "
+          f"{value.shape}; call that function itself."
         )
       values.append(value)
     lowest = labels.min(initial=0)

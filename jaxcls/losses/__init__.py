@@ -26,6 +26,9 @@ from jaxcls.losses._distillation import (
 from jaxcls.losses._distillation import (
   norm_direction_loss as norm_direction_loss,
 )
+from jaxcls.losses._incremental import (
+  logit_normalized_loss as logit_normalized_loss,
+)
 from jaxcls.losses._reduce import mean_where as mean_where
 from jaxcls.losses._soft_targets import (
   binary_cross_entropy_loss as binary_cross_entropy_loss,

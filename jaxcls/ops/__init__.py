@@ -1,5 +1,9 @@
 """Array programs with kernels."""
 
+from jaxcls.ops.attention import attention as attention
+from jaxcls.ops.attention import (
+  local_linear_attention as local_linear_attention,
+)
 from jaxcls.ops.clustering import KMeansResult as KMeansResult
 from jaxcls.ops.clustering import kmeans as kmeans
 from jaxcls.ops.clustering import kmeans_plus_plus as kmeans_plus_plus

@@ -11,6 +11,7 @@ plain XLA.
 import argparse
 import dataclasses
 import functools
+import itertools
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -186,7 +187,45 @@ def _small() -> Iterator[Case]:
              (_array(n, k),), (0,))  # fmt: skip
 
 
-CASES = (_sorting, _contrastive, _cross_entropy, _spherical, _small)
+def _attention() -> Iterator[Case]:
+  attention, all_three = ops.attention, (0, 1, 2)
+  shape = lambda b, t, h, d, kind: (
+    f"{b}x{t}x{h}x{d} {kind}",
+    (_array(b, t, h, d, dtype=DTYPES[kind]),) * 3,
+  )
+  sizes = ((64, 197, 12, 64), (16, 577, 12, 64))
+  for size, kind in itertools.product(sizes, DTYPES):
+    text, arrays = shape(*size, kind)
+    yield Case("attention", "attention", text, attention, arrays, all_three)
+  text, arrays = shape(4, 2048, 12, 64, "bf16")
+  causal = functools.partial(attention, causal=True)
+  yield Case("attention", "attention(causal)", text, causal, arrays, all_three)
+  text, arrays = shape(4, 640, 12, 64, "bf16")
+  masked = lambda q, k, v, w: attention(q, k, v, where=w)
+  keep = _array(4, 640, dtype=jnp.bool_)
+  yield Case("attention", "attention(where)", text, masked, (*arrays, keep),
+             all_three)  # fmt: skip
+  text, arrays = shape(64, 197, 12, 64, "bf16")
+  rows = lambda q, k, v: attention(q, k, v, rows=(0,))[1]
+  yield Case("attention", "attention(rows)", text, rows, arrays, (0, 1))
+  linear = functools.partial(ops.local_linear_attention, ridge=1.0)
+  sizes = ((16, 197, 12, 64), (1, 2048, 16, 64))
+  for size, kind in itertools.product(sizes, DTYPES):
+    text, arrays = shape(*size, kind)
+    yield Case("attention", "local_linear_attention", text, linear, arrays,
+               all_three)  # fmt: skip
+  text, arrays = shape(1, 2048, 16, 64, "f32")
+  rbf = functools.partial(
+    linear, causal=True, kernel="rbf", ridge_scale="absolute"
+  )
+  yield Case("attention", "local_linear(causal rbf)", text, rbf, arrays,
+             all_three)  # fmt: skip
+  text, arrays = shape(1, 8192, 4, 64, "bf16")
+  yield Case("attention", "local_linear_attention", text, linear, arrays,
+             all_three)  # fmt: skip
+
+
+CASES = (_attention, _sorting, _contrastive, _cross_entropy, _spherical, _small)
 
 
 def cases(op: str | None = None) -> list[Case]:

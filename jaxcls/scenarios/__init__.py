@@ -1,4 +1,7 @@
 """What a learner gets to see, when, and with which labels."""
 
+from jaxcls.scenarios._class_incremental import (
+  ClassIncremental as ClassIncremental,
+)
 from jaxcls.scenarios._stage import Stage as Stage
 from jaxcls.scenarios._standard import Standard as Standard

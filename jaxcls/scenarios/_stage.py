@@ -24,6 +24,8 @@ class Stage:
     play: "train" (many steps), "fit" (closed form: no step, only the
       learner's start and end of stage), "prequential" (each batch is
       predicted, then learned) or "rounds" (a step is a round of clients).
+    task_of_class: [c] int, the stage that brought each class, -1 = none yet;
+      None: this one brought them all.
     total_steps: None takes the config's.
   """
 
@@ -33,9 +35,13 @@ class Stage:
   seen: np.ndarray
   new: np.ndarray
   play: str = "train"
+  task_of_class: np.ndarray | None = None
   total_steps: int | None = None
 
   def __post_init__(self):
     """Checks `play`."""
     if self.play not in PLAYS:
       raise ValueError(f"play must be one of {PLAYS}, got {self.play!r}.")
+    if self.task_of_class is None:
+      tasks = np.where(self.seen, 0, -1)
+      object.__setattr__(self, "task_of_class", tasks)
