@@ -8,8 +8,6 @@ from jaxcls.learners._class_incremental import (
 )
 from jaxcls.learners._class_incremental import draw_features as draw_features
 from jaxcls.learners._class_incremental import shrink_means as shrink_means
-  dynamic_temperatures as dynamic_temperatures,
-)
 from jaxcls.learners._distill import Distill as Distill
 from jaxcls.learners._supervised import Supervised as Supervised
 from jaxcls.learners._training_state import Aux as Aux
