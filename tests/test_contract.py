@@ -88,8 +88,10 @@ TABLES = {"losses": (losses, LOSSES)}
 # Not a function of (logits, labels): what follows is checked in its own file.
 OWN_TESTS = {
   "losses": {
+    "class_aware_alignment_loss",  # tests/learners/test_test_time.py
     "correlation_distillation_loss",  # tests/losses/test_distillation.py
     "groco_loss",  # tests/losses/test_groco.py
+    "subclass_contrastive_loss",  # tests/losses/test_contrastive.py
   }
 }
 ROWS = [(p, name) for p, (_, cases) in TABLES.items() for name in cases]

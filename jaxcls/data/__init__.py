@@ -14,6 +14,9 @@ from jaxcls.data._augment import random_resized_crop as random_resized_crop
 from jaxcls.data._augment import resize as resize
 from jaxcls.data._augment import solarize as solarize
 from jaxcls.data._augment import to_float as to_float
+from jaxcls.data._corruptions import CORRUPTIONS as CORRUPTIONS
+from jaxcls.data._corruptions import corrupt_images as corrupt_images
+from jaxcls.data._corruptions import corrupt_source as corrupt_source
 from jaxcls.data._mixing import Mixed as Mixed
 from jaxcls.data._mixing import cutmix as cutmix
 from jaxcls.data._mixing import mixup as mixup

@@ -356,6 +356,9 @@ class StagePlay:
     )
     if self.select and splits:
       record["selected_step"] = chosen
+    if self.stage.play == "prequential":
+      tally = float(self.run.at.tally) / self.total_steps
+      record["prequential_accuracy"] = tally
     record = {"stage": self.stage.name, **record}
     if self.run.at.queries:
       record["label_queries"] = self.run.at.queries

@@ -42,6 +42,15 @@ from jaxcls.evaluation._localization import pointing_game as pointing_game
 from jaxcls.evaluation._localization import (
   randomization_sensitivity as randomization_sensitivity,
 )
+from jaxcls.evaluation._long_tailed import (
+  few_shot_accuracy as few_shot_accuracy,
+)
+from jaxcls.evaluation._long_tailed import (
+  many_shot_accuracy as many_shot_accuracy,
+)
+from jaxcls.evaluation._long_tailed import (
+  medium_shot_accuracy as medium_shot_accuracy,
+)
 from jaxcls.evaluation._metrics import EVALUATOR_VERSION as EVALUATOR_VERSION
 from jaxcls.evaluation._metrics import accuracy as accuracy
 from jaxcls.evaluation._metrics import balanced_accuracy as balanced_accuracy

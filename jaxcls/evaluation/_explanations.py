@@ -98,13 +98,15 @@ def _bind_metric(section, field):
 
   section = {"name": section} if isinstance(section, str) else dict(section)
   column = section.pop("boxes", "box")
-  function = _lookup.bind(section, evaluation, field=field, supplied=MAP_INPUTS)
-  wanted = [k for k in _lookup.parameters(function) if k in MAP_INPUTS]
-  if not any(name.endswith("maps") for name in wanted):
+  name = section.get("name", "")
+  target = _lookup.find(name, evaluation, field=f"{field}.name")
+  wanted = [k for k in _lookup.parameters(target) if k in MAP_INPUTS]
+  if not any(k.endswith("maps") for k in wanted):
     raise ValueError(
-      f"{field}.name must be a metric of maps, got {section['name']!r}, which "
-      f"takes none of {MAP_INPUTS[:4]}."
+      f"{field}.name must be a metric of maps, got {name!r}, which takes none "
+      f"of {MAP_INPUTS[:4]}."
     )
+  function = _lookup.bind(section, evaluation, field=field, supplied=wanted)
   return function, wanted, column
 
 

@@ -168,7 +168,9 @@ def summarize_stages(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
   Returns:
     "stages/average_accuracy" and "stages/forgetting", each where its numbers
-    are there; nothing for a single stage.
+    are there; for stages that were predicted before they were learned,
+    "stages/<stage>/accuracy" and "stages/average_prequential_accuracy";
+    nothing for a single stage.
 
   Source: Rebuffi et al. 2017, arXiv:1611.07725 (average incremental
     accuracy); Chaudhry et al. 2018, arXiv:1801.10112, eq. 3 (forgetting).
@@ -186,6 +188,12 @@ def summarize_stages(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
   if all("test/accuracy" in r for r in records):
     values = [r["test/accuracy"] for r in records]
     found["stages/average_accuracy"] = sum(values) / len(values)
+  streams = [r for r in records if "prequential_accuracy" in r]
+  for r in streams:
+    found[f"stages/{r['stage']}/accuracy"] = r["prequential_accuracy"]
+  if streams:
+    values = [r["prequential_accuracy"] for r in streams]
+    found["stages/average_prequential_accuracy"] = sum(values) / len(values)
   drops = []
   for key in last:
     past = [r[key] for r in earlier if key in r]

@@ -172,7 +172,7 @@ def class_sensitivity(
   Differs: nothing known.
 
   >>> maps = jnp.array([[[0.0, 1.0]]])
-  >>> print(class_sensitivity(maps, 2 - maps))
+  >>> print(class_sensitivity(maps, 2 - maps).round(3))
   [-1.]
   """
   return _correlation(top_maps, lowest_maps)
@@ -196,7 +196,7 @@ def randomization_sensitivity(
   Differs: weights are shuffled, not initialised anew; Pearson correlation.
 
   >>> maps = jnp.array([[[0.0, 1.0]]])
-  >>> print(randomization_sensitivity(maps, maps))
+  >>> print(randomization_sensitivity(maps, maps).round(3))
   [1.]
   """
   return _correlation(maps, randomized_maps)

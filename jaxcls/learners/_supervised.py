@@ -30,6 +30,8 @@ class Supervised:
       is the confidence penalty.
     ema_decay: 0 keeps no average; else evaluation uses the averaged weights
       and statistics.
+    frozen_stats: the network trains in evaluation mode: statistics as they
+      are, no dropout. For a classifier on features that must not change.
     mask_unseen: hides classes that no stage has brought yet, in the loss and
       in predictions.
 
@@ -43,6 +45,7 @@ class Supervised:
   mixing: Mapping[str, Any] | None = None
   regularizers: tuple[Mapping[str, Any], ...] = ()
   ema_decay: float = 0.0
+  frozen_stats: bool = False
   mask_unseen: bool = False
 
   def __post_init__(self):
@@ -124,7 +127,8 @@ class Supervised:
     if self._mixing is not None:
       mixed = self._mixing(inputs, targets, mix_key)
       inputs, targets = mixed.inputs, mixed.targets
-    out, stats = net(params, state.stats, inputs, train=True, key=net_key)
+    train = not self.frozen_stats
+    out, stats = net(params, state.stats, inputs, train=train, key=net_key)
     logits = self._hide_unseen(out["logits"], state.memory)
     value = lambda x: self._values(x, labels, targets, mixed, state.memory)
     if "sample_logits" in out:  # Multi-sample dropout: the mean of losses.

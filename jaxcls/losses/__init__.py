@@ -1,5 +1,8 @@
 """Pure objectives: arrays in, per-example arrays out."""
 
+from jaxcls.losses._alignment import (
+  class_aware_alignment_loss as class_aware_alignment_loss,
+)
 from jaxcls.losses._classification import (
   cross_entropy_loss as cross_entropy_loss,
 )
@@ -16,6 +19,9 @@ from jaxcls.losses._classification import (
 )
 from jaxcls.losses._classification import (
   symmetric_cross_entropy_loss as symmetric_cross_entropy_loss,
+)
+from jaxcls.losses._contrastive import (
+  subclass_contrastive_loss as subclass_contrastive_loss,
 )
 from jaxcls.losses._distillation import (
   correlation_distillation_loss as correlation_distillation_loss,

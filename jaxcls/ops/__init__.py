@@ -5,6 +5,7 @@ from jaxcls.ops.attention import (
   local_linear_attention as local_linear_attention,
 )
 from jaxcls.ops.clustering import KMeansResult as KMeansResult
+from jaxcls.ops.clustering import balanced_kmeans as balanced_kmeans
 from jaxcls.ops.clustering import kmeans as kmeans
 from jaxcls.ops.clustering import kmeans_plus_plus as kmeans_plus_plus
 from jaxcls.ops.contrastive import clip_loss as clip_loss

@@ -5,3 +5,4 @@ from jaxcls.scenarios._class_incremental import (
 )
 from jaxcls.scenarios._stage import Stage as Stage
 from jaxcls.scenarios._standard import Standard as Standard
+from jaxcls.scenarios._test_time import TestTime as TestTime

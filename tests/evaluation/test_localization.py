@@ -145,7 +145,7 @@ def test_explainer_measures_what_the_batch_allows():
 def test_a_run_records_its_explanations(tiny, tmp_path):
   section = {**SECTION, "num_examples": 8}
   config = tiny(
-    total_steps=2, evaluation__explanations=section,
+    total_steps=3, evaluation__explanations=section,
     evaluation__batch_size=8, scenario__val_fraction=0.0,
   )  # fmt: skip
   record = engine.train(config, str(tmp_path / "run"))

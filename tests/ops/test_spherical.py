@@ -253,3 +253,23 @@ def test_errors():
     update(max_condition=1.0)
   with pytest.raises(ValueError, match="rectify_rank must be at least 1"):
     update(rectify_rank=0)
+
+
+def test_state_survives_a_checkpoint(tmp_path):
+  import orbax.checkpoint as ocp
+
+  kernel, features, labels = example(steps=4)
+  kwargs = dict(
+    loss=ops.make_spherical_loss("z_loss", **Z_LOSS), learning_rate=1.0
+  )
+  state, _ = train(ops.init_spherical(kernel), features, labels, **kwargs)
+  with ocp.StandardCheckpointer() as checkpointer:
+    checkpointer.save(tmp_path / "state", state)
+    checkpointer.wait_until_finished()
+    abstract = jax.eval_shape(ops.init_spherical, kernel)
+    restored = checkpointer.restore(tmp_path / "state", abstract)
+  for a, b in zip(*map(jax.tree.leaves, (state, restored)), strict=True):
+    np.testing.assert_array_equal(a, b)
+  after = [train(s, features, labels, **kwargs)[0] for s in (state, restored)]
+  for a, b in zip(*map(jax.tree.leaves, after), strict=True):
+    np.testing.assert_array_equal(a, b)
