@@ -14,6 +14,8 @@ from jaxcls.data._augment import random_resized_crop as random_resized_crop
 from jaxcls.data._augment import resize as resize
 from jaxcls.data._augment import solarize as solarize
 from jaxcls.data._augment import to_float as to_float
+from jaxcls.data._clients import ClientPlan as ClientPlan
+from jaxcls.data._clients import dirichlet_partition as dirichlet_partition
 from jaxcls.data._corruptions import CORRUPTIONS as CORRUPTIONS
 from jaxcls.data._corruptions import corrupt_images as corrupt_images
 from jaxcls.data._corruptions import corrupt_source as corrupt_source

@@ -59,11 +59,17 @@ class Stream:
       field="scenario.sampler",
       ids=self.source.ids,
       labels=self.source.labels,
+      clients=self._clients(),
       batch_size=self.batch_size or batch_size,
       num_steps=num_steps,
       num_episodes=num_steps,
       seed=seed,
     )
+
+  def _clients(self):
+    """[n] int, whose the examples are; None where nobody's."""
+    column = self.source.columns.get("client")
+    return None if column is None else column[self.source.ids]
 
   def transform(self, batch: Batch, key: jax.Array | None = None) -> Batch:
     """Augments (with a key) and preprocesses a batch inside the step.
@@ -113,7 +119,15 @@ def abstract_batch(stream: Stream, batch_size: int) -> Batch:
     source.field: struct(source.input_shape, source.dtype),
     "label": struct((), np.int32),
     "id": struct((), np.int32),
+    **{k: _column(struct, v) for k, v in source.columns.items()},
   }
+
+
+def _column(struct, column: np.ndarray | np.dtype):
+  """Shape of a further column: an array of a source, a spec's dtype."""
+  if isinstance(column, np.ndarray):
+    return struct(column.shape[1:], column.dtype)
+  return struct((), column)
 
 
 def host_batches(

@@ -37,6 +37,7 @@ class SourceSpec(NamedTuple):
   dtype: np.dtype
   num_train: int
   field: str = "image"
+  columns: dict[str, np.dtype] = {}
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)

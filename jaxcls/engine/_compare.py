@@ -69,7 +69,9 @@ def compare(
     seeds: at least one; the same for all arms, so differences are paired.
     metric: a name in the last evaluation's record, or "<name>@<fraction>": the
       mean of what was logged under that name in the tenth of the run that
-      ends at the fraction, such as "train/loss@0.25".
+      ends at the fraction, such as "train/loss@0.25"; or "<name>>=<value>":
+      the step at which the logged value was first that high, the last step
+      where it never was.
     also: further metrics, for the record.
     baseline: the arm that others are compared with; None: the first.
     claim: what the experiment is to show, in words.
@@ -134,15 +136,20 @@ def _run(config: Mapping[str, Any], folder: str) -> dict[str, Any] | None:
 
 
 def _logged(folder: pathlib.Path, names: Sequence[str]) -> dict[str, float]:
-  """Values of the names that have a fraction, from the run's log."""
-  found, names = {}, [name for name in names if "@" in name]
+  """Values of the names that ask for a part of the run, from its log."""
+  names = [name for name in names if "@" in name or ">=" in name]
   log = _log.read_metrics(folder) if names else []
+  found = {}
   for name in names:
-    key, _, fraction = name.rpartition("@")
+    key, mark, number = name.rpartition("@" if "@" in name else ">=")
     rows = [(row["step"], row[key]) for row in log if key in row]
-    end = float(fraction) * max((step for step, _ in rows), default=0)
-    width = 0.1 * max((step for step, _ in rows), default=0)
-    kept = [value for step, value in rows if end - width < step <= end]
+    last = max((step for step, _ in rows), default=0)
+    if mark == "@":
+      end = float(number) * last
+      kept = [v for step, v in rows if end - 0.1 * last < step <= end]
+    else:
+      high = [step for step, v in rows if v >= float(number)]
+      kept = [min(high, default=last)] if rows else []
     if not kept:
       raise _config.ConfigError(
         f"metric {name!r} must be logged in that part of the run, it is not."

@@ -128,10 +128,9 @@ class Contrastive:
     z, stats = self._embed(net, params, state.stats, batch["views"], key)
     values, where = self._values(net, state, batch, z)
     loss = losses.mean_where(values, where)
-    mean = z.mean(axis=1)
-    v = z.shape[1]
-    # The mean cosine of pairs of views: |sum|^2 = v + 2 sum of the pairs.
-    cosine = (v * (mean**2).sum(-1) - 1) / max(v - 1, 1)
+    # |sum of the views|^2 is the sum of their squares and of twice all pairs.
+    pairs = (z.sum(axis=1) ** 2).sum(-1) - (z**2).sum((1, 2))
+    cosine = pairs / max(z.shape[1] * (z.shape[1] - 1), 1)
     metrics = {"view_cosine": cosine.mean()}
     return loss, _training_state.Aux(stats, metrics)
 
@@ -292,8 +291,8 @@ def dynamic_temperatures(
 
   >>> z, y = jnp.array([[0.0], [2.0], [5.0]]), jnp.array([0, 0, 1])
   >>> t = dynamic_temperatures(z, y, num_classes=2, temperature=0.1)
-  >>> print(t.round(4))
-  [0.7389 0.1   ]
+  >>> print(f"{t[0]:.4f} {t[1]:.4f}")
+  0.7389 0.1000
   """
   z = embeddings.astype(jnp.float32)
   members = jax.nn.one_hot(labels, num_classes)

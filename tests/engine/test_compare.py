@@ -42,6 +42,26 @@ def test_compare_writes_results_and_resumes(tiny, tmp_path):
   assert str(tmp_path) not in json.dumps(results)
 
 
+def test_further_metrics_come_from_the_log(tiny, tmp_path):
+  config = tiny(total_steps=10, log_every_steps=1, evaluation__every_steps=2)
+  names = ("train/loss@0.5", "val/accuracy>=0.0", "val/accuracy>=2")
+  results = engine.compare(
+    {"plain": {"config": config}}, workdir=str(tmp_path), seeds=(0,), also=names
+  )
+  log = engine.read_metrics(tmp_path / "plain" / "seed0")
+  loss = {r["step"]: r["train/loss"] for r in log if "train/loss" in r}
+  value = lambda name: results["also"][name]["plain"]["values"][0]
+  assert value("train/loss@0.5") == pytest.approx(loss[5])
+  assert value("val/accuracy>=0.0") == 2
+  assert value("val/accuracy>=2") == 10
+  engine.print_results(results)
+  with pytest.raises(engine.ConfigError, match="Did you mean 'train/loss'"):
+    engine.compare(
+      {"plain": {"config": config}}, workdir=str(tmp_path), seeds=(0,),
+      also=("train/los@0.5",),
+    )  # fmt: skip
+
+
 def test_budgets_must_agree(tiny, tmp_path):
   unequal = arms(tiny)
   unequal["smooth"]["set"] = ("total_steps=4",)

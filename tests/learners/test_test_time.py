@@ -106,7 +106,8 @@ def config(tiny, objective, labels=None, **learner):
     dict(
       name="adapt", trainable="norm",
       scenario=dict(
-        name="test_time", corruptions=("gaussian_noise", "contrast"), severity=4,
+        name="test_time", severity=4,
+        corruptions=("gaussian_noise", "contrast"),
         num_examples=160, **scenario,
       ),
       learner=dict(
