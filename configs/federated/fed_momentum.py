@@ -40,5 +40,8 @@ def get_config(mode: str = "full") -> ml_collections.ConfigDict:
     beta=0.1,
     control_variates=True,
   )
+  # The clients' learning rate is the learner's; no optimizer takes part.
+  c.optimizer = dict(name="sgd")
+  c.schedule = dict(name="constant", peak_lr=0.0)
   c.evaluation = dict(every_steps=50)
   return c
