@@ -88,6 +88,10 @@ TABLES = {"losses": (losses, LOSSES)}
 # Not a function of (logits, labels): what follows is checked in its own file.
 OWN_TESTS = {
   "losses": {
+    # tests/losses/test_semi_supervised.py
+    "align_distribution",
+    "one_vs_all_loss",
+    "open_set_targets",
     "class_aware_alignment_loss",  # tests/learners/test_test_time.py
     "correlation_distillation_loss",  # tests/losses/test_distillation.py
     "groco_loss",  # tests/losses/test_groco.py

@@ -34,6 +34,7 @@ DEFAULTS = {
   "checkpoint": {"every_steps": 1000, "keep": 2},
   "evaluation": {
     "metrics": ("accuracy", "negative_log_likelihood"),
+    "outputs": {},
     "probes": (),
     "explanations": None,
     "every_steps": None,

@@ -102,12 +102,15 @@ class Predictor:
       The record ("test/accuracy", versions) and the predictions by split.
     """
     section = self._program.config["evaluation"]
-    wanted = ("logits", "features") if section["probes"] else ("logits",)
+    further = ("features",) if section["probes"] else ()
     record = {"evaluator_version": evaluation.EVALUATOR_VERSION}
     predictions = {}
     for split in splits:
       source = stage.evals[split]
-      found = self(state, source, wanted)
+      # A split may be judged by another output than the logits.
+      scores = section["outputs"].get(split, "logits")
+      found = dict(self(state, source, (scores, *further)))
+      found["logits"] = found.pop(scores)
       predictions[split] = found
       values = evaluation.evaluate_predictions(
         found["logits"], found["label"], metrics=section["metrics"],

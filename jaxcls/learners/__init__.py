@@ -15,6 +15,7 @@ from jaxcls.learners._contrastive import (
 from jaxcls.learners._contrastive import split_classes as split_classes
 from jaxcls.learners._distill import Distill as Distill
 from jaxcls.learners._federated import Federated as Federated
+from jaxcls.learners._semi_supervised import SemiSupervised as SemiSupervised
 from jaxcls.learners._supervised import Supervised as Supervised
 from jaxcls.learners._test_time import TestTimeAdaptation as TestTimeAdaptation
 from jaxcls.learners._training_state import Aux as Aux

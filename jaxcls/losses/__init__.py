@@ -36,6 +36,11 @@ from jaxcls.losses._incremental import (
   logit_normalized_loss as logit_normalized_loss,
 )
 from jaxcls.losses._reduce import mean_where as mean_where
+from jaxcls.losses._semi_supervised import (
+  align_distribution as align_distribution,
+)
+from jaxcls.losses._semi_supervised import one_vs_all_loss as one_vs_all_loss
+from jaxcls.losses._semi_supervised import open_set_targets as open_set_targets
 from jaxcls.losses._soft_targets import (
   binary_cross_entropy_loss as binary_cross_entropy_loss,
 )
