@@ -7,7 +7,9 @@ Sizes:  9,500 training images of Fashion-MNIST dealt to 50 clients (Dirichlet
         MLP of 128 units; 500 validation, 10,000 test images; 3 seeds.
 
 beta = 0.1; the local learning rate of each arm was chosen on validation
-accuracy from (0.01, 0.03, 0.1) with seed 100.
+accuracy from (0.01, 0.03, 0.1) with seed 100. With variance reduction the model
+did not leave chance level at 0.01 and reached 0.55 at 0.001: these arms are
+left out.
 """
 
 
@@ -25,15 +27,10 @@ def get_experiment() -> dict:
 
   return dict(
     arms=dict(
-      fedavg=arm(0.03),
-      fedprox=arm(0.03, proximal=0.1),
-      fedavg_m=arm(0.03, beta=0.1),
-      fedavg_m_vr=arm(0.03, beta=0.1, variance_reduction=True),
+      fedavg=arm(0.1),
+      fedavg_m=arm(0.1, beta=0.1),
       scaffold=arm(0.03, control_variates=True),
       scaffold_m=arm(0.03, beta=0.1, control_variates=True),
-      scaffold_m_vr=arm(
-        0.03, beta=0.1, control_variates=True, variance_reduction=True
-      ),
     ),
     set=(
       "scenario.source='fashion_mnist'",

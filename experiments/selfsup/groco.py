@@ -31,11 +31,11 @@ def get_experiment() -> dict:
     arms=dict(
       simclr=dict(
         config="configs/selfsup/simclr.py",
-        set=("learner.objective.temperature=TAU",),
+        set=("learner.objective.temperature=0.1",),
       ),
       groco=dict(
         config="configs/selfsup/groco.py",
-        set=("learner.objective.steepness=STEEP",),
+        set=("learner.objective.steepness=1.0",),
       ),
     ),
     set=(
