@@ -40,7 +40,7 @@ def pointing_game(
   Raises:
     ValueError: shapes do not match.
 
-  Source: Zhang et al. 2016, arXiv:1608.00507, sec. 4.2 (tolerance 15 there).
+  Source: Zhang et al. 2016, arXiv:1608.00507 (tolerance 15 there).
   Differs: the mean is over examples, not over classes.
 
   >>> maps = jnp.zeros((1, 2, 2)).at[0, 1, 0].set(1.0)
@@ -101,7 +101,7 @@ def localization_iou(
   Raises:
     ValueError: shapes do not match or threshold is outside (0, 1].
 
-  Source: Selvaraju et al. 2016, arXiv:1610.02391, sec. 4.1.
+  Source: Selvaraju et al. 2016, arXiv:1610.02391.
   Differs: nothing known.
 
   >>> maps = jnp.array([[[1.0, 1.0, 0.0, 0.5], [0.0, 0.0, 0.0, 0.0]]])
@@ -168,7 +168,7 @@ def class_sensitivity(
   Returns:
     [b] float32 in [-1, 1]; nan where a map is constant.
 
-  Source: Rebuffi et al. 2020, arXiv:2004.02866, sec. 5.
+  Source: Rebuffi et al. 2020, arXiv:2004.02866.
   Differs: nothing known.
 
   >>> maps = jnp.array([[[0.0, 1.0]]])
@@ -192,7 +192,7 @@ def randomization_sensitivity(
   Returns:
     [b] float32 in [-1, 1]; nan where a map is constant.
 
-  Source: Adebayo et al. 2018, arXiv:1810.03292, sec. 3 (all layers at once).
+  Source: Adebayo et al. 2018, arXiv:1810.03292 (all layers at once).
   Differs: weights are shuffled, not initialised anew; Pearson correlation.
 
   >>> maps = jnp.array([[[0.0, 1.0]]])
@@ -228,7 +228,7 @@ def deletion_area(
   Raises:
     ValueError: num_steps < 1.
 
-  Source: Petsiuk et al. 2018, arXiv:1806.07421, sec. 4.3.
+  Source: Petsiuk et al. 2018, arXiv:1806.07421.
   Differs: nothing known.
 
   >>> maps = jnp.array([[[1.0, 0.0]]])
@@ -264,7 +264,7 @@ def insertion_area(
   Raises:
     ValueError: num_steps < 1.
 
-  Source: Petsiuk et al. 2018, arXiv:1806.07421, sec. 4.3.
+  Source: Petsiuk et al. 2018, arXiv:1806.07421.
   Differs: starts from a constant; the paper from a blurred image.
 
   >>> maps = jnp.array([[[1.0, 0.0]]])

@@ -44,8 +44,8 @@ def grad_cam(
   Raises:
     ValueError: no such tap, or it holds no maps.
 
-  Source: Selvaraju et al. 2016, arXiv:1610.02391, eqs. 1, 2; counterfactual:
-    sec. 3.3.
+  Source: Selvaraju et al. 2016, arXiv:1610.02391 (counterfactual maps
+    too).
   Differs: nothing known.
   """
   (pair,) = _gradients.activation_gradients(
@@ -89,7 +89,7 @@ def cam(
   Raises:
     ValueError: no such tap or kernel, or the kernel's width is not the maps'.
 
-  Source: Zhou et al. 2016, arXiv:1512.04150, eq. 2.
+  Source: Zhou et al. 2016, arXiv:1512.04150.
   Differs: the bias is left out, as there.
   """
   found = _gradients.activation_gradients(

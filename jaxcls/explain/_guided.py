@@ -39,7 +39,7 @@ def guided_backprop(
   Raises:
     ValueError: the model calls no `jax.nn.relu`.
 
-  Source: Springenberg et al. 2014, arXiv:1412.6806, sec. 3.4.
+  Source: Springenberg et al. 2014, arXiv:1412.6806.
   Differs: ReLUs inside scans or custom derivatives keep their own rule.
   """
 
@@ -77,7 +77,7 @@ def guided_grad_cam(
   Raises:
     ValueError: no such tap, or the model calls no `jax.nn.relu`.
 
-  Source: Selvaraju et al. 2016, arXiv:1610.02391, sec. 3.2.
+  Source: Selvaraju et al. 2016, arXiv:1610.02391.
   Differs: the largest over channels; the paper shows all three.
   """
   inputs = (net, params, stats, images, classes)

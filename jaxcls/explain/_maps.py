@@ -41,7 +41,7 @@ def upsample(
   Returns:
     [b H W] float32.
 
-  Source: Selvaraju et al. 2016, arXiv:1610.02391, sec. 3.
+  Source: Selvaraju et al. 2016, arXiv:1610.02391.
   Differs: nothing known.
 
   >>> print(upsample(jnp.array([[[0.0, 1.0]]]), (1, 4))[0])
@@ -72,7 +72,7 @@ def combine_maps(
   Raises:
     ValueError: no map, or another number of weights than of maps.
 
-  Source: Rebuffi et al. 2020, arXiv:2004.02866, sec. 4 (combining layers).
+  Source: Rebuffi et al. 2020, arXiv:2004.02866 (combining layers).
   Differs: the official code's weights are 1; the order of pixels is the same.
 
   >>> a, b = jnp.array([[[0.0, 1.0, 1.0]]]), jnp.array([[[2.0, 2.0, 4.0]]])

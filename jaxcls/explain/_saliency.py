@@ -39,7 +39,7 @@ def gradient_saliency(
   Raises:
     ValueError: no such tap, or it holds no maps.
 
-  Source: Simonyan et al. 2013, arXiv:1312.6034, sec. 3.1.
+  Source: Simonyan et al. 2013, arXiv:1312.6034.
   Differs: nothing known.
   """
   (pair,) = _gradients.activation_gradients(
@@ -78,7 +78,7 @@ def linear_approximation(
     ValueError: no such tap, or it holds no maps.
 
   Source: Kindermans et al. 2016, arXiv:1611.07270 (gradient times input); in
-    this framework: Rebuffi et al. 2020, arXiv:2004.02866, table 2.
+    this framework: Rebuffi et al. 2020, arXiv:2004.02866.
   Differs: nothing known.
   """
   (pair,) = _gradients.activation_gradients(
@@ -121,7 +121,7 @@ def norm_grad(
   Raises:
     ValueError: no such tap, virtual layer or aggregation.
 
-  Source: Rebuffi et al. 2020, arXiv:2004.02866, sec. 3.
+  Source: Rebuffi et al. 2020, arXiv:2004.02866.
   Differs: nothing known.
   """
   (pair,) = _gradients.activation_gradients(
@@ -158,7 +158,7 @@ def spatial_contributions(
   Raises:
     ValueError: an unknown virtual layer or aggregation.
 
-  Source: Rebuffi et al. 2020, arXiv:2004.02866, sec. 3, table 1; official
+  Source: Rebuffi et al. 2020, arXiv:2004.02866; official
     code: Extract_Aggregate (golden vectors).
   Differs: g is of the score; the code takes its negative and flips the sign.
 
