@@ -137,8 +137,8 @@ def add_heads(
     lambda p, s, x: net(p, s, x)[0], net.param_shapes, net.stats_shapes, x
   )
   made, inputs = {}, {}
-  for name, section in heads.items():
-    field, section = f"model.heads.{name}", dict(section)
+  for name in _in_order(heads):
+    field, section = f"model.heads.{name}", dict(heads[name])
     inputs[name] = section.pop("input", "features")
     if name in shapes or "/" in name:
       raise ValueError(
@@ -157,6 +157,24 @@ def add_heads(
     _lookup.check_fields(section, head, field=field, supplied=("d_in",))
     made[name] = head(d_in=d_in, **section)
   return HeadedNet(net, made, inputs)
+
+
+def _in_order(heads) -> list[str]:
+  """Names of the heads, each after the head that it reads.
+
+  The order that a config gives is lost: ml_collections sorts keys.
+  """
+  ready, waiting = [], sorted(heads)
+  while waiting:
+    free = [
+      name
+      for name in waiting
+      if heads[name].get("input", "features") not in waiting
+    ]
+    # What reads itself or nothing known is named by the caller.
+    ready += free or waiting
+    waiting = [name for name in waiting if name not in ready]
+  return ready
 
 
 def head(

@@ -16,8 +16,9 @@ def test_heads_are_what_they_say():
   net = models.add_heads(
     body(),
     {
-      "projection": dict(width=6, hidden=(7,), unit_norm=True),
+      # Named before the head that it reads.
       "prediction": dict(width=2, input="projection", bias=False),
+      "projection": dict(width=6, hidden=(7,), unit_norm=True),
       "prototypes": dict(width=5, cosine_scale=10.0),
       "normed": dict(width=3, hidden=(4,), norm="batch"),
     },
@@ -87,6 +88,7 @@ def test_cosine_classifier(make):
   [
     ({"logits": dict(width=2)}, "new name"),
     ({"p": dict(width=2, input="feature")}, "Did you mean 'features'"),
+    ({"p": dict(width=2, input="p")}, "input must name an output, got 'p'"),
     ({"p": dict(width=2, hiden=(3,))}, "Did you mean 'hidden'"),
     ({"p": dict()}, "width must be given"),
   ],
