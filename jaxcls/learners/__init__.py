@@ -9,13 +9,13 @@ from jaxcls.learners._class_incremental import (
 from jaxcls.learners._class_incremental import draw_features as draw_features
 from jaxcls.learners._class_incremental import shrink_means as shrink_means
 from jaxcls.learners._contrastive import Contrastive as Contrastive
-from jaxcls.learners._contrastive import (
-  dynamic_temperatures as dynamic_temperatures,
-)
-from jaxcls.learners._contrastive import split_classes as split_classes
 from jaxcls.learners._distill import Distill as Distill
 from jaxcls.learners._federated import Federated as Federated
 from jaxcls.learners._semi_supervised import SemiSupervised as SemiSupervised
+from jaxcls.learners._subclasses import (
+  dynamic_temperatures as dynamic_temperatures,
+)
+from jaxcls.learners._subclasses import split_classes as split_classes
 from jaxcls.learners._supervised import Supervised as Supervised
 from jaxcls.learners._test_time import TestTimeAdaptation as TestTimeAdaptation
 from jaxcls.learners._training_state import Aux as Aux
