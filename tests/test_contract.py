@@ -88,6 +88,10 @@ TABLES = {"losses": (losses, LOSSES)}
 # Not a function of (logits, labels): what follows is checked in its own file.
 OWN_TESTS = {
   "losses": {
+    # tests/losses/test_discovery.py
+    "adaptive_pseudo_labels",
+    "mean_entropy_loss",
+    "prototype_separation_loss",
     # tests/losses/test_semi_supervised.py
     "align_distribution",
     "one_vs_all_loss",

@@ -7,6 +7,15 @@ from jaxcls.evaluation._calibration import (
 from jaxcls.evaluation._calibration import (
   negative_log_likelihood as negative_log_likelihood,
 )
+from jaxcls.evaluation._clustering import (
+  clustering_accuracy as clustering_accuracy,
+)
+from jaxcls.evaluation._clustering import (
+  new_clustering_accuracy as new_clustering_accuracy,
+)
+from jaxcls.evaluation._clustering import (
+  old_clustering_accuracy as old_clustering_accuracy,
+)
 from jaxcls.evaluation._evaluate import check_metrics as check_metrics
 from jaxcls.evaluation._evaluate import (
   evaluate_predictions as evaluate_predictions,

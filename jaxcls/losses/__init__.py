@@ -23,6 +23,13 @@ from jaxcls.losses._classification import (
 from jaxcls.losses._contrastive import (
   subclass_contrastive_loss as subclass_contrastive_loss,
 )
+from jaxcls.losses._discovery import (
+  adaptive_pseudo_labels as adaptive_pseudo_labels,
+)
+from jaxcls.losses._discovery import mean_entropy_loss as mean_entropy_loss
+from jaxcls.losses._discovery import (
+  prototype_separation_loss as prototype_separation_loss,
+)
 from jaxcls.losses._distillation import (
   correlation_distillation_loss as correlation_distillation_loss,
 )
