@@ -91,6 +91,24 @@ def test_scaffold_with_momentum_matches_a_loop():
   np.testing.assert_allclose(state.controls, own, rtol=1e-4, atol=1e-5)
 
 
+def test_variance_reduction_matches_a_loop():
+  beta = 0.4
+  got, state = run(4, beta=beta, variance_reduction=True)
+  x, g, past = np.zeros(D), np.zeros(D), np.zeros(D)
+  for _ in range(4):
+    ends = []
+    for curve, optimum in zip(CURVES, OPTIMA, strict=True):
+      y = x.copy()
+      for _ in range(STEPS):
+        grad, old = curve * (y - optimum), curve * (past - optimum)
+        y -= 0.1 * (grad + (1 - beta) * (g - old))
+      ends.append(y)
+    g = (x - np.mean(ends, axis=0)) / (0.1 * STEPS)
+    past, x = x, x - 0.1 * STEPS * g
+  np.testing.assert_allclose(got, x, rtol=1e-4, atol=1e-5)
+  np.testing.assert_allclose(state.direction, g, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("control_variates", [False, True])
 def test_full_weight_on_the_gradient_switches_momentum_off(control_variates):
   kwargs = dict(control_variates=control_variates)
