@@ -37,8 +37,10 @@ def logit_normalized_loss(
     prints the norm of all of them.
 
   >>> x, tasks = jnp.array([[3.0, 4.0]]), jnp.array([0, 0])
-  >>> print(logit_normalized_loss(x, jnp.array([1]), tasks, temperature=0.2))
-  [0.3132617]
+  >>> y = jnp.array([1])
+  >>> (loss,) = logit_normalized_loss(x, y, tasks, temperature=0.2)
+  >>> print(f"{loss:.4f}")
+  0.3133
   """
   num_classes = logits.shape[-1]
   if task_of_class.shape != (num_classes,):
@@ -56,7 +58,7 @@ def logit_normalized_loss(
   some = squares > 0
   roots = jnp.where(some, jnp.sqrt(jnp.where(some, squares, 1.0)), 0.0)
   norms = top * roots + 1e-7
-  count = jnp.maximum(present.sum(), 1)
+  count = jnp.maximum(present.sum(dtype=jnp.float32), 1.0)
   norm = jnp.where(present, norms, 0.0).sum(-1, keepdims=True) / count
   scaled = jnp.where(task_of_class >= 0, x / norm / temperature, -1e30)
   return _classification.cross_entropy_loss(scaled, labels)

@@ -43,9 +43,9 @@ def test_config_builds(path, mode):
 def test_config_runs_in_smoke_size(path, tmp_path):
   command = ["train", "--config", f"{ROOT / path}:smoke"]
   assert cli.main([*command, "--workdir", str(tmp_path)]) == 0
-  # A stage that is predicted before it is learned has no test set.
+  # Of the test set, of a probe, or of a stream predicted before it is learned.
   keys = engine.read_metrics(tmp_path)[-1].keys()
-  assert keys & {"test/accuracy", "prequential_accuracy"}
+  assert any(key.endswith("accuracy") for key in keys)
 
 
 def test_listing_and_filters(capsys):

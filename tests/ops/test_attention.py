@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxcls import _targets
-from jaxcls.ops import attention as package
+from jaxcls import _targets, ops
 from jaxcls.ops.attention import _softmax
 
-attention = package.attention
+attention = ops.attention
 
 
 def example(dtype=np.float64, t=9, s=7, d=4, e=3, batch=(2,)):
@@ -223,7 +222,7 @@ def test_rule_on_tpu(chips, chip):
 
 
 @pytest.mark.parametrize(
-  "f", [attention, package.local_linear_attention], ids=lambda f: f.__name__
+  "f", [attention, ops.local_linear_attention], ids=lambda f: f.__name__
 )
 def test_docstring_and_annotations_hold(f):
   assert "\nSource: " in inspect.getdoc(f)

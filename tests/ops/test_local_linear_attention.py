@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, PartitionSpec
 
-from jaxcls.ops import attention
+from jaxcls import ops
 
 GOLDENS = (
   pathlib.Path(__file__).parents[1] / "goldens/local_linear_attention.npz"
 )
-lla = attention.local_linear_attention
+lla = ops.local_linear_attention
 
 
 def example(batch=(2,), t=13, s=11, h=2, d=4, e=3, dtype=np.float64, seed=0):
@@ -117,7 +117,7 @@ def test_hand_value():
 def test_large_ridge_is_softmax_attention():
   q, k, v, _, _ = example(dtype=jnp.float32)
   got = lla(q, k, v, ridge=1e8, causal=True)
-  expected = attention.attention(q, k, v, causal=True)
+  expected = ops.attention(q, k, v, causal=True)
   np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
 
 

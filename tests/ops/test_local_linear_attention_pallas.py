@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxcls import _targets
-from jaxcls.ops import attention
+from jaxcls import _targets, ops
 
-lla = attention.local_linear_attention
+lla = ops.local_linear_attention
 
 
 # 20 queries in tiles of 8, 21 keys padded to 128.

@@ -24,8 +24,7 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
-from jaxcls import _targets  # noqa: E402
-from jaxcls.ops import attention as ops  # noqa: E402
+from jaxcls import _targets, ops  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
 REPEATS = 7
