@@ -27,7 +27,8 @@ STEEPNESS = 10.0
 # (network, n, batch)
 SORTS = [
   *((w, n, 256) for n in (16, 32, 64) for w in ("odd_even", "bitonic")),
-  ("bitonic", 128, 64),
+  ("bitonic", 128, 256),
+  ("odd_even", 128, 64),
 ]
 
 
