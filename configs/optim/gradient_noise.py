@@ -1,7 +1,7 @@
 """Annealed gradient noise, a 20-layer network on MNIST, poor initialisation.
 
 Run:    jaxcls train --config configs/optim/gradient_noise.py --workdir DIR
-Source: Neelakantan et al. 2015, arXiv:1511.06807, sec. 4.1: 20 ReLU layers of
+Source: Neelakantan et al. 2015, arXiv:1511.06807: 20 ReLU layers of
   50 units, "simple" initialisation N(0, 0.1^2), SGD without momentum.
 Ours:   not run at this size; experiments/optim has 5,000 images of it.
 """

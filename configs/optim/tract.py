@@ -1,7 +1,7 @@
 """TrAct on the first layer, ResNet-18 on CIFAR-10.
 
 Run:    jaxcls train --config configs/optim/tract.py --workdir DIR
-Source: Petersen et al. 2024, arXiv:2410.23970, sec. 4.1: lambda 0.1, SGD with
+Source: Petersen et al. 2024, arXiv:2410.23970: lambda 0.1, SGD with
   learning rate 0.08, cosine, 100 to 800 epochs.
 Ours:   not run at this size; experiments/optim has Fashion-MNIST.
 """

@@ -1,9 +1,8 @@
 """IOMatch: open-set semi-supervised CIFAR-10, 6 known and 4 unknown classes.
 
 Run:    jaxcls train --config configs/semisup/iomatch.py --workdir DIR
-Source: Li et al. 2023, arXiv:2308.13168: Wide ResNet-28-2, batch 64, seven
-  unlabelled images for one labelled, SGD with learning rate 0.03, 2^20 steps
-  in the USB protocol's longest form (256 epochs of 1,024 steps here).
+Source: Li et al. 2023, arXiv:2308.13168: batch 64, seven unlabelled images for
+  one labelled, SGD with learning rate 0.03 (its trunk is a Wide ResNet-28-2).
 Ours:   not run at this size.
 """
 

@@ -7,7 +7,7 @@ Sizes:  pretraining on 10,000 images of Fashion-MNIST (5 epochs), then 4,000
 
 Arms: both learning rates equal, without alignment (sequential); body 0.1 of
 the head's rate, without alignment (slow); slow with plain cross-entropy in the
-alignment; SLCA; a frozen body without alignment.
+alignment; SLCA; a frozen body without alignment; all ten digits at once.
 """
 
 
@@ -23,12 +23,13 @@ def get_experiment() -> dict:
     "'schedule': {'name': 'cosine', 'peak_lr': 0.002}, 'total_epochs': 5}"
   )
 
-  def arm(learner, scale=0.1, trainable=""):
+  tasks = "'name': 'class_incremental', 'task_sizes': (2, 2, 2, 2, 2)"
+
+  def arm(learner, scale=0.1, trainable="", scenario=tasks):
     incremental = (
       "{'name': 'incremental', 'inherit': '^(?!head)', "
       f"'trainable': '{trainable}', 'learner': {learner}, "
-      f"'scenario': {{'name': 'class_incremental', "
-      "'task_sizes': (2, 2, 2, 2, 2), 'source': 'mnist5k', "
+      f"'scenario': {{{scenario}, 'source': 'mnist5k', "
       f"'preprocess': {normalize % (0.131, 0.308)}}}, "
       "'optimizer': {'name': 'sgd', 'momentum': 0.9, 'weight_decay': 5e-4, "
       f"'groups': ({{'pattern': '^(?!head)', 'lr_scale': {scale}}},)}}, "
@@ -49,6 +50,7 @@ def get_experiment() -> dict:
       slow_plain_alignment=arm(aligned(temperature=None)),
       slca=arm(aligned()),
       frozen=arm(aligned(align=False), trainable="^head"),
+      joint=arm("{'name': 'supervised'}", 1.0, scenario="'name': 'standard'"),
     ),
     set=(
       "model={'name': 'convnet', 'widths': (16, 32), 'hidden': 64, "

@@ -33,7 +33,7 @@ def calibrate_prototypes(
     ValueError: the widths differ, no base prototypes, tau < 0 or alpha outside
       [0, 1].
 
-  Source: Wang et al. 2023, arXiv:2312.05229, eq. 4 to 6 (Few-Shot
+  Source: Wang et al. 2023, arXiv:2312.05229 (Few-Shot
     Class-Incremental Learning via Training-Free Prototype Calibration).
   Differs: from the paper, as the released code: the mean of base prototypes
     is scaled to unit norm before it is mixed in.

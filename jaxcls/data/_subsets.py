@@ -74,7 +74,7 @@ def long_tailed_subset(
   Raises:
     ValueError: ratio < 1, a class that is too small or would be empty.
 
-  Source: Cao et al. 2019, arXiv:1906.07413, sec. 4 (long-tailed CIFAR).
+  Source: Cao et al. 2019, arXiv:1906.07413 (long-tailed CIFAR).
   Differs: the examples of a class are drawn, not its first ones.
 
   >>> y = np.repeat(np.arange(3), 100)

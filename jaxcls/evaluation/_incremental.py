@@ -31,7 +31,7 @@ def task_accuracy(
     ValueError: shapes do not match.
     TypeError: labels are not integers or where is not bool.
 
-  Source: Chaudhry et al. 2018, arXiv:1801.10112, sec. 3 (a_{k,j}).
+  Source: Chaudhry et al. 2018, arXiv:1801.10112 (a_{k,j}).
   Differs: nothing known.
 
   >>> tasks = jnp.array([0, 1])
@@ -173,7 +173,7 @@ def summarize_stages(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     nothing for a single stage.
 
   Source: Rebuffi et al. 2017, arXiv:1611.07725 (average incremental
-    accuracy); Chaudhry et al. 2018, arXiv:1801.10112, eq. 3 (forgetting).
+    accuracy); Chaudhry et al. 2018, arXiv:1801.10112 (forgetting).
   Differs: nothing known.
 
   >>> first = {"test/accuracy": 1.0, "test/task_accuracy/0": 1.0}

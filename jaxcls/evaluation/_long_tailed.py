@@ -36,7 +36,7 @@ def many_shot_accuracy(
     ValueError: shapes do not match.
     TypeError: labels are not integers or where is not bool.
 
-  Source: Liu et al. 2019, arXiv:1904.05160, sec. 4 (more than 100).
+  Source: Liu et al. 2019, arXiv:1904.05160 (more than 100).
   Differs: nothing known.
 
   >>> y, counts = jnp.array([0, 1]), jnp.array([200, 5])
@@ -59,7 +59,7 @@ def medium_shot_accuracy(
 
   Args, Returns, Raises: as `many_shot_accuracy`.
 
-  Source: Liu et al. 2019, arXiv:1904.05160, sec. 4 (20 to 100).
+  Source: Liu et al. 2019, arXiv:1904.05160 (20 to 100).
   Differs: nothing known.
 
   >>> y, counts = jnp.array([0, 1]), jnp.array([200, 50])
@@ -82,7 +82,7 @@ def few_shot_accuracy(
 
   Args, Returns, Raises: as `many_shot_accuracy`.
 
-  Source: Liu et al. 2019, arXiv:1904.05160, sec. 4 (fewer than 20).
+  Source: Liu et al. 2019, arXiv:1904.05160 (fewer than 20).
   Differs: nothing known.
 
   >>> y, counts = jnp.array([0, 1]), jnp.array([200, 5])

@@ -19,7 +19,7 @@ def split_classes(
   ceil(n_c / K_c) examples, M = max(smallest class, min_size). Runs on the
   host; every class goes through one compiled program. -1 where the label is.
 
-  Source: Hou et al. 2023, arXiv:2306.15925, sec. 3 (subclass balancing).
+  Source: Hou et al. 2023, arXiv:2306.15925 (subclass balancing).
   """
   present, counts = np.unique(labels[labels >= 0], return_counts=True)
   bound = max(counts.min(), min_size)
@@ -73,7 +73,7 @@ def dynamic_temperatures(
   Returns:
     [c] float32.
 
-  Source: Hou et al. 2023, arXiv:2306.15925, sec. 3 (dynamic temperature).
+  Source: Hou et al. 2023, arXiv:2306.15925 (dynamic temperature).
   Differs: the released code has temperature * phi_c / mean phi, with phi
     clipped between its 10th and 90th percentile.
 

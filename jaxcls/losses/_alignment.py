@@ -32,7 +32,7 @@ def class_aware_alignment_loss(
   Raises:
     ValueError: the shapes differ or there is only one class.
 
-  Source: Jung et al. 2022, arXiv:2206.00205, eq. 5 and 6 (CAFA).
+  Source: Jung et al. 2022, arXiv:2206.00205 (CAFA).
   Differs: distances to the other classes are averaged over all of them and
     the batch before the logarithm.
 

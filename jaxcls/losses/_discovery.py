@@ -107,7 +107,7 @@ def prototype_separation_loss(
     ValueError: fewer than 2 prototypes, or temperature <= 0.
 
   Source: Ma et al. 2025, arXiv:2504.03755 (ProtoGCD), prototype separation;
-    Ming et al. 2023, arXiv:2203.04450, eq. 5 (CIDER's dispersion loss).
+    Ming et al. 2023, arXiv:2203.04450 (CIDER's dispersion loss).
   Differs: nothing known.
 
   >>> print(prototype_separation_loss(jnp.eye(3), temperature=0.1))

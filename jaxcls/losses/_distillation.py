@@ -31,7 +31,7 @@ def norm_direction_loss(
   Raises:
     ValueError: class_means do not have the student's width.
 
-  Source: Wang et al. 2023, arXiv:2305.17007, eq. 8 (Improving Knowledge
+  Source: Wang et al. 2023, arXiv:2305.17007 (Improving Knowledge
     Distillation via Regularizing Feature Norm and Direction).
   Differs: nothing known.
 
@@ -87,7 +87,7 @@ def decoupled_distillation_loss(
   Raises:
     ValueError: the two shapes differ, or a number is out of range.
 
-  Source: Zhao et al. 2022, arXiv:2203.08679, eq. 7 (Decoupled Knowledge
+  Source: Zhao et al. 2022, arXiv:2203.08679 (Decoupled Knowledge
     Distillation).
   Differs: the released code subtracts 1000 from the target's logit where this
     leaves it out exactly.
@@ -163,7 +163,7 @@ def correlation_distillation_loss(
   Raises:
     ValueError: the two shapes differ, or a number is out of range.
 
-  Source: Huang et al. 2022, arXiv:2205.10536, eq. 8 to 10 (Knowledge
+  Source: Huang et al. 2022, arXiv:2205.10536 (Knowledge
     Distillation from A Stronger Teacher, DIST).
   Differs: nothing known.
 

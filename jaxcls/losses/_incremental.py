@@ -32,7 +32,7 @@ def logit_normalized_loss(
   Raises:
     ValueError: task_of_class is not of shape (c,), or temperature <= 0.
 
-  Source: Zhang et al. 2023, arXiv:2303.05118, eq. 7 (SLCA).
+  Source: Zhang et al. 2023, arXiv:2303.05118 (SLCA).
   Differs: as the released code, the mean of the tasks' norms, where the paper
     prints the norm of all of them.
 

@@ -26,7 +26,7 @@ def one_vs_all_loss(
   Raises:
     ValueError: logits are not pairs of at least two classes.
 
-  Source: Saito & Saenko 2021, arXiv:2104.03344, eq. 1 (OVANet), as used by Li
+  Source: Saito & Saenko 2021, arXiv:2104.03344 (OVANet), as used by Li
     et al. 2023, arXiv:2308.13168 (IOMatch).
   Differs: nothing known.
 
@@ -67,7 +67,7 @@ def open_set_targets(
   Raises:
     ValueError: the shapes differ.
 
-  Source: Li et al. 2023, arXiv:2308.13168, eq. 4 to 6 (IOMatch).
+  Source: Li et al. 2023, arXiv:2308.13168 (IOMatch).
   Differs: nothing known.
 
   >>> p, inlier = jnp.array([[0.75, 0.25]]), jnp.array([[1.0, 0.0]])
@@ -97,7 +97,7 @@ def align_distribution(
   Raises:
     ValueError: running_mean is not of shape (c,).
 
-  Source: Berthelot et al. 2020, arXiv:1911.09785, sec. 3.1 (ReMixMatch).
+  Source: Berthelot et al. 2020, arXiv:1911.09785 (ReMixMatch).
   Differs: towards the uniform distribution, as IOMatch has it.
 
   >>> p = jnp.array([[0.5, 0.5]])

@@ -82,7 +82,7 @@ def federated_round(
   Raises:
     ValueError: beta, local_lr or proximal is out of range.
 
-  Source: Cheng et al. 2023, arXiv:2306.16504, algorithms 1 to 3 (Momentum
+  Source: Cheng et al. 2023, arXiv:2306.16504 (Momentum
     Benefits Non-IID Federated Learning Simply and Provably); McMahan et al.
     2017, arXiv:1602.05629 (FedAvg); Karimireddy et al. 2020, arXiv:1910.06378
     (SCAFFOLD); Li et al. 2020, arXiv:1812.06127 (FedProx).

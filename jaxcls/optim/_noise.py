@@ -22,7 +22,7 @@ def add_gradient_noise(
   Raises:
     ValueError: eta or gamma is negative.
 
-  Source: Neelakantan et al. 2015, arXiv:1511.06807, eq. 1 (Adding Gradient
+  Source: Neelakantan et al. 2015, arXiv:1511.06807 (Adding Gradient
     Noise Improves Learning for Very Deep Networks).
   Differs: nothing known; `optax.add_noise` does the work.
 

@@ -37,7 +37,7 @@ def tract_gradient(
   Raises:
     ValueError: ranks or sizes do not match, or ridge <= 0.
 
-  Source: Petersen et al. 2024, arXiv:2410.23970, eq. 7 and 8 (TrAct: Making
+  Source: Petersen et al. 2024, arXiv:2410.23970 (TrAct: Making
     First-layer Pre-Activations Trainable).
   Differs: nothing known; the released "cholesky_inverse" option is not the
     inverse and is left out.
