@@ -70,7 +70,7 @@ def old_clustering_accuracy(
 
   Raises: as `clustering_accuracy`.
 
-  Source: Vaze et al. 2022, arXiv:2201.02609
+  Source: Vaze et al. 2022, arXiv:2201.02609.
   Differs: nothing known.
 
   >>> new = jnp.array([False, True])
@@ -93,7 +93,7 @@ def new_clustering_accuracy(
 
   Args, Returns, Raises: as `old_clustering_accuracy`.
 
-  Source: Vaze et al. 2022, arXiv:2201.02609
+  Source: Vaze et al. 2022, arXiv:2201.02609.
   Differs: nothing known.
 
   >>> new = jnp.array([False, True])
