@@ -5,10 +5,11 @@ Run:  python experiments/bench/ops/sorting.py
 
 Process CPU time on one pinned core, medians of 7 after a warm-up, contenders
 interleaved in one process, a sample being as many calls as fill 20 ms; only
-the ratios mean something. Cauchy, steepness 10. "mass" is P m for one vector m: diffsort builds P for it. The last part
-compiles the gradient of the permutation ahead of time for one TPU v5e chip:
-its peak memory with the kernel, with the jnp path, and for plain autodiff of
-a scan over the layers. No TPU was there to run any of them.
+the ratios mean something. Cauchy, steepness 10. "mass" is P m for one vector
+m: diffsort builds P for it. The last part compiles the gradient of the
+permutation ahead of time for one TPU v5e chip: its peak memory with the
+kernel, with the jnp path, and for plain autodiff of a scan over the layers. No
+TPU was there to run any of them.
 """
 
 import json
