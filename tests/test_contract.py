@@ -59,9 +59,15 @@ LOSSES = {
   ),
   "entropy": Case(lambda f, x, y: f(x)),
   "focal_loss": Case(lambda f, x, y: f(x, y, gamma=0.5)),
+  "forward_forward_loss": Case(
+    lambda f, x, y: f(x[..., 0], (y == 0).astype(jnp.float32))
+  ),
   "generalized_cross_entropy_loss": Case(lambda f, x, y: f(x, y, q=0.7)),
   "kl_divergence_loss": Case(
     lambda f, x, y: f(x, fixed_teacher(x), temperature=4.0)
+  ),
+  "label_denoising_loss": Case(
+    lambda f, x, y: f(x, fixed_teacher(x), jnp.float32(2.0))
   ),
   "logit_adjusted_loss": Case(lambda f, x, y: f(x, y, jnp.asarray(PRIOR))),
   "logit_normalized_loss": Case(
@@ -77,6 +83,7 @@ LOSSES = {
   "soft_cross_entropy_loss": Case(lambda f, x, y: f(x, soft(y))),
   "spherical_softmax_loss": Case(lambda f, x, y: f(x, y, epsilon=0.1)),
   "squared_error_loss": Case(lambda f, x, y: f(x, y)),
+  "standard_normal_kl": Case(lambda f, x, y: f(x, jnp.float32(0.3))),
   "symmetric_cross_entropy_loss": Case(
     lambda f, x, y: f(x, y, alpha=0.1, beta=1.0)
   ),
@@ -88,6 +95,10 @@ TABLES = {"losses": (losses, LOSSES)}
 # Not a function of (logits, labels): what follows is checked in its own file.
 OWN_TESTS = {
   "losses": {
+    # tests/losses/test_bags.py
+    "bag_scores",
+    "first_in_batch",
+    "partial_label_contrastive_loss",
     # tests/losses/test_discovery.py
     "adaptive_pseudo_labels",
     "mean_entropy_loss",
@@ -98,6 +109,7 @@ OWN_TESTS = {
     "open_set_targets",
     "class_aware_alignment_loss",  # tests/learners/test_test_time.py
     "correlation_distillation_loss",  # tests/losses/test_distillation.py
+    "gradient_matching_loss",  # tests/losses/test_condensation.py
     "groco_loss",  # tests/losses/test_groco.py
     "subclass_contrastive_loss",  # tests/losses/test_contrastive.py
   }

@@ -1,5 +1,9 @@
 """Closed-form classifiers on frozen features."""
 
+from jaxcls.classifiers._class_count import ClassCount as ClassCount
+from jaxcls.classifiers._class_count import (
+  estimate_num_classes as estimate_num_classes,
+)
 from jaxcls.classifiers._knn import fit_knn as fit_knn
 from jaxcls.classifiers._knn import predict_knn as predict_knn
 from jaxcls.classifiers._logistic_regression import (
@@ -23,3 +27,6 @@ from jaxcls.classifiers._prototypes import (
 )
 from jaxcls.classifiers._ridge import fit_ridge as fit_ridge
 from jaxcls.classifiers._ridge import predict_ridge as predict_ridge
+from jaxcls.classifiers._timestep_weights import (
+  fit_timestep_weights as fit_timestep_weights,
+)

@@ -14,6 +14,9 @@ from jaxcls.data._augment import random_resized_crop as random_resized_crop
 from jaxcls.data._augment import resize as resize
 from jaxcls.data._augment import solarize as solarize
 from jaxcls.data._augment import to_float as to_float
+from jaxcls.data._bags import BagPlan as BagPlan
+from jaxcls.data._bags import Bags as Bags
+from jaxcls.data._bags import deal_bags as deal_bags
 from jaxcls.data._clients import ClientPlan as ClientPlan
 from jaxcls.data._clients import dirichlet_partition as dirichlet_partition
 from jaxcls.data._corruptions import CORRUPTIONS as CORRUPTIONS
@@ -40,6 +43,7 @@ from jaxcls.data._policy import make_augment as make_augment
 from jaxcls.data._policy import multi_view as multi_view
 from jaxcls.data._policy import rand_augment as rand_augment
 from jaxcls.data._policy import weak_strong as weak_strong
+from jaxcls.data._shapes import pair_classes as pair_classes
 from jaxcls.data._sources import Source as Source
 from jaxcls.data._sources import SourceSpec as SourceSpec
 from jaxcls.data._sources import load_source as load_source

@@ -59,16 +59,17 @@ class Stream:
       field="scenario.sampler",
       ids=self.source.ids,
       labels=self.source.labels,
-      clients=self._clients(),
+      clients=self._column("client"),
+      bags=self._column("bag"),
       batch_size=self.batch_size or batch_size,
       num_steps=num_steps,
       num_episodes=num_steps,
       seed=seed,
     )
 
-  def _clients(self):
-    """[n] int, whose the examples are; None where nobody's."""
-    column = self.source.columns.get("client")
+  def _column(self, name):
+    """[n] int, whose or in which the examples are; None where there is none."""
+    column = self.source.columns.get(name)
     return None if column is None else column[self.source.ids]
 
   def transform(self, batch: Batch, key: jax.Array | None = None) -> Batch:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxcls import _lookup
-from jaxcls.data import _array_record, _canvas, _packaged, _readers
+from jaxcls.data import _array_record, _canvas, _packaged, _readers, _shapes
 
 PLAIN = {
   "digits": _packaged.digits_table,
@@ -18,6 +18,7 @@ PLAIN = {
   "mnist5k_canvas": _canvas.mnist5k_canvas_table,
   "fashion_mnist": _packaged.fashion_mnist_table,
   "fake": _packaged.fake_table,
+  "shapes": _shapes.shapes_table,
 }
 PREFIXED = {
   "idx": _readers.idx_table,
@@ -218,6 +219,8 @@ def load_source(name: str, split: str = "train", **options) -> Source:
       somewhere on a cluttered canvas, columns `box` and `mark_box`.
     fashion_mnist: root (folder of the four IDX files).
     fake: shape, num_classes, num_examples, seed; learnable noise.
+    shapes: image_size, num_attributes, num_objects, objects_per_image,
+      rendering, num_train, num_test; drawn here, columns `attribute`, `object`.
     idx:<folder>: num_classes. MNIST's file names, gzipped or not.
     npz:<path>: num_classes. Keys {split}_images or {split}_x, {split}_labels.
     folder:<root>: image_size, channels, on_bad. root/<split>/<class>/<image>.

@@ -7,7 +7,9 @@ from jaxcls.engine._compare import print_results as print_results
 from jaxcls.engine._config import ConfigError as ConfigError
 from jaxcls.engine._config import complete as complete
 from jaxcls.engine._config import load_config as load_config
+from jaxcls.engine._evaluate_run import LoadedRun as LoadedRun
 from jaxcls.engine._evaluate_run import evaluate_run as evaluate_run
+from jaxcls.engine._evaluate_run import load_run as load_run
 from jaxcls.engine._folder import RunFolderError as RunFolderError
 from jaxcls.engine._log import read_metrics as read_metrics
 from jaxcls.engine._loop import Diverged as Diverged

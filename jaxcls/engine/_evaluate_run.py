@@ -1,13 +1,13 @@
-"""Evaluates a checkpoint of an existing run."""
+"""Evaluates and loads a checkpoint of an existing run."""
 
 import json
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
-from jaxcls import learners, scenarios
+from jaxcls import learners, models, scenarios
 from jaxcls.engine import (
   _checkpoint,
   _config,
@@ -43,6 +43,48 @@ def evaluate_run(
     predictor = _predict.Predictor(program)
     record, _ = predictor.evaluate(state, stage, list(stage.evals))
   return {"step": int(state.step), "stage": stage.name, **record}
+
+
+class LoadedRun(NamedTuple):
+  """A run's model and everything that training changed.
+
+  Attributes:
+    net: the model; `net(state.params, state.stats, images)`.
+    state: parameters, statistics, the learner's memory.
+    learner: `learner.predict(net, state, batch)` is what was evaluated.
+    stage: streams and evaluation sets of the checkpoint's stage.
+    transform: f(batch) -> batch as in evaluation: images to preprocessed
+      float32.
+  """
+
+  net: models.Net
+  state: learners.State
+  learner: Any
+  stage: scenarios.Stage
+  transform: Any
+
+
+def load_run(workdir: str, *, checkpoint: str = "last") -> LoadedRun:
+  """Loads what a run has learned.
+
+  Args:
+    workdir: run folder.
+    checkpoint: "last", "best" or a step.
+
+  Returns:
+    The model, its state, and what is needed to use them.
+
+  Raises:
+    RunFolderError: no run there, or no such checkpoint.
+  """
+  config = _load(workdir, ())
+  mesh = _mesh.make_mesh(config["mesh"])
+  with jax.set_mesh(mesh):
+    program, state, stage = restore_run(workdir, config, mesh, checkpoint)
+  stream = next(iter(stage.streams.values()))
+  return LoadedRun(
+    program.net, state, program.learner, stage, stream.transform
+  )
 
 
 def _load(workdir: str, overrides: Sequence[str]) -> dict[str, Any]:

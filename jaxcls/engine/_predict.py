@@ -114,7 +114,7 @@ class Predictor:
       predictions[split] = found
       values = evaluation.evaluate_predictions(
         found["logits"], found["label"], metrics=section["metrics"],
-        stage=_stage_inputs(stage),
+        stage=_stage_inputs(stage) | _row_inputs(source),
       )  # fmt: skip
       record |= {f"{split}/{name}": value for name, value in values.items()}
       record[f"{split}/version"] = source.version
@@ -182,6 +182,12 @@ def _stage_inputs(stage: scenarios.Stage) -> dict[str, np.ndarray]:
     "task_of_class": stage.task_of_class,
     "class_counts": _class_counts(stage),
   }
+
+
+def _row_inputs(source: data.Source) -> dict[str, np.ndarray]:
+  """What metrics may ask of a split's rows."""
+  columns = source.columns
+  return {"bag": columns["bag"][source.ids]} if "bag" in columns else {}
 
 
 def _class_counts(stage: scenarios.Stage) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Metrics, probes and reports."""
 
+from jaxcls.evaluation._bags import bag_roc_auc as bag_roc_auc
 from jaxcls.evaluation._calibration import brier_score as brier_score
 from jaxcls.evaluation._calibration import (
   expected_calibration_error as expected_calibration_error,
@@ -15,6 +16,30 @@ from jaxcls.evaluation._clustering import (
 )
 from jaxcls.evaluation._clustering import (
   old_clustering_accuracy as old_clustering_accuracy,
+)
+from jaxcls.evaluation._compositional import (
+  best_harmonic_mean as best_harmonic_mean,
+)
+from jaxcls.evaluation._compositional import (
+  best_seen_accuracy as best_seen_accuracy,
+)
+from jaxcls.evaluation._compositional import (
+  best_unseen_accuracy as best_unseen_accuracy,
+)
+from jaxcls.evaluation._compositional import (
+  seen_pair_accuracy as seen_pair_accuracy,
+)
+from jaxcls.evaluation._compositional import (
+  seen_unseen_auc as seen_unseen_auc,
+)
+from jaxcls.evaluation._compositional import (
+  seen_unseen_curve as seen_unseen_curve,
+)
+from jaxcls.evaluation._compositional import (
+  twin_accuracy as twin_accuracy,
+)
+from jaxcls.evaluation._compositional import (
+  unseen_pair_accuracy as unseen_pair_accuracy,
 )
 from jaxcls.evaluation._evaluate import check_metrics as check_metrics
 from jaxcls.evaluation._evaluate import (
@@ -67,6 +92,8 @@ from jaxcls.evaluation._metrics import confusion_matrix as confusion_matrix
 from jaxcls.evaluation._metrics import macro_f1 as macro_f1
 from jaxcls.evaluation._metrics import per_class_accuracy as per_class_accuracy
 from jaxcls.evaluation._metrics import top_k_accuracy as top_k_accuracy
+from jaxcls.evaluation._probes import class_count_probe as class_count_probe
 from jaxcls.evaluation._probes import knn_probe as knn_probe
 from jaxcls.evaluation._probes import linear_probe as linear_probe
 from jaxcls.evaluation._probes import naive_bayes_probe as naive_bayes_probe
+from jaxcls.evaluation._ranking import roc_auc as roc_auc

@@ -9,8 +9,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxcls import _lookup
 
-# What a metric may ask of the stage by the name of its argument, each [c].
-STAGE_INPUTS = ("seen", "new", "task_of_class", "class_counts")
+# What a metric may ask of the stage by the name of its argument: arrays [c],
+# and `bag`, the column [n] of the rows.
+STAGE_INPUTS = ("seen", "new", "task_of_class", "class_counts", "bag")
 
 
 def evaluate_predictions(
@@ -32,7 +33,7 @@ def evaluate_predictions(
       metric's keyword arguments: ["accuracy", dict(name="top_k_accuracy",
       k=5)].
     where: [n], True = keep; None keeps all.
-    stage: {name: array [c]} for metrics that take one of STAGE_INPUTS.
+    stage: {name: array} for metrics that take one of STAGE_INPUTS.
 
   Returns:
     {key: value} in the order asked for. The key is the name, and with

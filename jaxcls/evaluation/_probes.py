@@ -174,6 +174,55 @@ def naive_bayes_probe(
   return {"accuracy": float(_metrics.accuracy(logits, test[1]))}
 
 
+def class_count_probe(
+  train_features: Float[Array, "n d"],
+  train_labels: Int[Array, " n"],
+  test_features: Float[Array, "m d"],
+  test_labels: Int[Array, " m"],
+  *,
+  num_classes: int,
+  candidates: tuple[int, ...],
+  separation_weight: float = 1.0,
+  seed: int = 0,
+) -> dict[str, float]:
+  """Number of classes that is estimated from the training rows.
+
+  Args:
+    train_features: [n d], labelled and unlabelled.
+    train_labels: [n], class ids in [0, c), -1 = unlabelled.
+    test_features, test_labels: not used.
+    num_classes: c, a bound of the labels alone.
+    candidates, separation_weight: as in
+      `classifiers.estimate_num_classes`.
+    seed: of k-means.
+
+  Returns:
+    {"num_classes": by the score, "by_accuracy": by the accuracy on labelled
+    rows alone, "by_separation": by the separation alone}.
+
+  Raises: as `classifiers.estimate_num_classes`.
+
+  Source: Vaze et al. 2022, arXiv:2201.02609.
+  Differs: see `classifiers.estimate_num_classes`.
+
+  >>> x, y = jnp.eye(3).repeat(4, axis=0), jnp.array([0] * 4 + [-1] * 8)
+  >>> found = class_count_probe(x, y, x, y, num_classes=3, candidates=(2, 3))
+  >>> found["num_classes"]
+  3
+  """
+  del test_features, test_labels
+  x, y = _check("train", train_features, train_labels, num_classes)
+  found = classifiers.estimate_num_classes(
+    x, y, candidates=candidates, separation_weight=separation_weight,
+    key=jax.random.key(seed),
+  )  # fmt: skip
+  return {
+    "num_classes": found.num_classes,
+    "by_accuracy": candidates[int(found.labeled_accuracy.argmax())],
+    "by_separation": candidates[int(found.separation.argmax())],
+  }
+
+
 def _check(part, features, labels, num_classes):
   """(features, labels) as jax arrays; raises for labels that do not fit."""
   features, labels = jnp.asarray(features), jnp.asarray(labels)

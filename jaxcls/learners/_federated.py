@@ -56,6 +56,27 @@ class Federated:
       variance_reduction=self.variance_reduction,
     )
 
+  def start_stage(self, net, state, context):
+    """Compares the numbers of clients with the scenario's.
+
+    Raises:
+      ValueError: they differ, so rows would go to the wrong clients.
+    """
+    del net
+    stream = next(iter(context.stage.streams.values()))
+    there = int(stream.source.columns["client"].max()) + 1
+    asked = dict(stream.sampler)["clients_per_round"]
+    own = self.clients_per_round or self.num_clients
+    for name, value, given in (
+      ("num_clients", self.num_clients, there),
+      ("clients_per_round", own, asked),
+    ):
+      if value != given:
+        raise ValueError(
+          f"learner.{name} must be the scenario's {given}, got {value}."
+        )
+    return state
+
   def update(self, net, state, batch, key):
     """One round."""
     s = self.clients_per_round or self.num_clients

@@ -32,8 +32,9 @@ class SemiSupervised:
     soft_targets: p itself as target instead of its argmax.
     alignment_queue: batches whose mean prediction is aligned to the uniform
       distribution; 0 leaves predictions alone.
-    open_set: True: IOMatch; the model needs a head "binary" of width 2 c and
-      a head "open" of width c + 1.
+    open_set: True: IOMatch; the model needs a head "binary" of width 2 c and,
+      with an open_weight, a head "open" of width c + 1. Without one the
+      open-set targets themselves tell what is unknown.
     open_threshold, binary_weight, open_weight: of IOMatch.
     open_start_steps: the open-set loss counts from this step of the run on.
     unknown_threshold: without open_set, predictions below this confidence
@@ -77,11 +78,10 @@ class SemiSupervised:
     inputs = jnp.concatenate(inputs)
     out, stats = net(params, state.stats, inputs, train=True, key=key)
     split = lambda x: jnp.split(x, [b, b + u])
-    outputs = {
-      name: split(out[name])
-      for name in ("logits", BINARY, OPEN)
-      if name == "logits" or self.open_set
-    }
+    names = ["logits"]
+    if self.open_set:
+      names += [BINARY, OPEN] if self.open_weight else [BINARY]
+    outputs = {name: split(out[name]) for name in names}
     parts, queue = self.parts(outputs, labeled["label"], state)
     weights = {
       "labeled_loss": 1.0,
@@ -123,19 +123,15 @@ class SemiSupervised:
 
   def _open(self, outputs, labels, probs, step):
     """IOMatch's two further terms, and which unlabelled are inliers."""
-    # A head of width 2 c: first the c "no" logits, then the c "yes".
-    pairs = lambda x: jnp.stack(jnp.split(x, 2, axis=-1), axis=-1)
-    binary = losses.one_vs_all_loss(pairs(outputs[BINARY][0]), labels)
-    weak = jax.lax.stop_gradient(pairs(outputs[BINARY][1]))
-    yes = jax.nn.softmax(weak.astype(jnp.float32))[..., 1]
-    targets = losses.open_set_targets(probs, yes)
-    sure = (targets.max(-1) >= self.open_threshold).astype(jnp.float32)
-    values = losses.soft_cross_entropy_loss(outputs[OPEN][2], targets)
-    started = jnp.where(step >= self.open_start_steps, 1.0, 0.0)
-    parts = {
-      "binary_loss": binary.mean(),
-      "open_loss": started * (sure * values).mean(),
-    }
+    binary = losses.one_vs_all_loss(_pairs(outputs[BINARY][0]), labels)
+    parts = {"binary_loss": binary.mean()}
+    weak = jax.lax.stop_gradient(outputs[BINARY][1])
+    targets = _targets(probs, weak)
+    if self.open_weight:
+      sure = (targets.max(-1) >= self.open_threshold).astype(jnp.float32)
+      values = losses.soft_cross_entropy_loss(outputs[OPEN][2], targets)
+      started = jnp.where(step >= self.open_start_steps, 1.0, 0.0)
+      parts["open_loss"] = started * (sure * values).mean()
     return parts, targets[..., -1] < 0.5
 
   def after_update(self, net, state, aux):
@@ -152,11 +148,25 @@ class SemiSupervised:
     own = {"params": state.params, "stats": state.stats}
     weights = state.memory.get("ema", own)
     out, _ = net(weights["params"], weights["stats"], data.inputs(batch))
-    if self.open_set:
+    if self.open_set and self.open_weight:
       return {**out, "open_logits": out[OPEN]}
     log_probs = jax.nn.log_softmax(out["logits"].astype(jnp.float32))
+    if self.open_set:
+      targets = _targets(jnp.exp(log_probs), out[BINARY])
+      return {**out, "open_logits": jnp.log(jnp.maximum(targets, 1e-30))}
     bar = jnp.full((*log_probs.shape[:-1], 1), jnp.log(self.unknown_threshold))
     return {**out, "open_logits": jnp.concatenate([log_probs, bar], axis=-1)}
+
+
+def _pairs(x):
+  """[b 2 * c] -> [b c 2]: first the c "no" logits, then the c "yes"."""
+  return jnp.stack(jnp.split(x, 2, axis=-1), axis=-1)
+
+
+def _targets(probs, binary):
+  """Open-set targets [b c + 1] of predictions and the one-vs-all head."""
+  yes = jax.nn.softmax(_pairs(binary).astype(jnp.float32))[..., 1]
+  return losses.open_set_targets(probs, yes)
 
 
 def _push(memory: Mapping[str, Any], probs) -> dict[str, Any]:

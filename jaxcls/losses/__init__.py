@@ -3,6 +3,12 @@
 from jaxcls.losses._alignment import (
   class_aware_alignment_loss as class_aware_alignment_loss,
 )
+from jaxcls.losses._bags import POOLINGS as POOLINGS
+from jaxcls.losses._bags import bag_scores as bag_scores
+from jaxcls.losses._bags import first_in_batch as first_in_batch
+from jaxcls.losses._bags import (
+  partial_label_contrastive_loss as partial_label_contrastive_loss,
+)
 from jaxcls.losses._classification import (
   cross_entropy_loss as cross_entropy_loss,
 )
@@ -19,6 +25,9 @@ from jaxcls.losses._classification import (
 )
 from jaxcls.losses._classification import (
   symmetric_cross_entropy_loss as symmetric_cross_entropy_loss,
+)
+from jaxcls.losses._condensation import (
+  gradient_matching_loss as gradient_matching_loss,
 )
 from jaxcls.losses._contrastive import (
   subclass_contrastive_loss as subclass_contrastive_loss,
@@ -42,6 +51,9 @@ from jaxcls.losses._distillation import (
 from jaxcls.losses._incremental import (
   logit_normalized_loss as logit_normalized_loss,
 )
+from jaxcls.losses._local import forward_forward_loss as forward_forward_loss
+from jaxcls.losses._local import label_denoising_loss as label_denoising_loss
+from jaxcls.losses._local import standard_normal_kl as standard_normal_kl
 from jaxcls.losses._reduce import mean_where as mean_where
 from jaxcls.losses._semi_supervised import (
   align_distribution as align_distribution,

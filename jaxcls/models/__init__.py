@@ -1,7 +1,9 @@
 """Flax modules behind one interface: named outputs, flat parameters."""
 
 from jaxcls.models._convnet import convnet as convnet
+from jaxcls.models._denoiser import denoiser as denoiser
 from jaxcls.models._heads import add_heads as add_heads
+from jaxcls.models._label_denoiser import label_denoiser as label_denoiser
 from jaxcls.models._layers import constrain_batch as constrain_batch
 from jaxcls.models._mlp import mlp as mlp
 from jaxcls.models._net import Net as Net
@@ -12,4 +14,8 @@ from jaxcls.models._surgery import grow_head as grow_head
 from jaxcls.models._surgery import mask_logits as mask_logits
 from jaxcls.models._surgery import merge_lora as merge_lora
 from jaxcls.models._surgery import select as select
+from jaxcls.models._text import blank_words as blank_words
+from jaxcls.models._text import init_soft_prompt as init_soft_prompt
+from jaxcls.models._text import prompt_ids as prompt_ids
+from jaxcls.models._two_tower import two_tower as two_tower
 from jaxcls.models._vit import vit as vit

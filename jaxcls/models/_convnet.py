@@ -82,7 +82,7 @@ def convnet(
     hidden: width of a dense layer on the flattened maps; None pools the maps
       to their mean instead.
     kernel_size: side of the square kernels.
-    norm: "batch", "group" or "layer".
+    norm: "batch", "group", "instance" or "layer".
     cosine_scale: the head gives scale * cos(features, w_c); None: a linear
       map.
     dropout: probability of dropping a feature in training.

@@ -86,3 +86,11 @@ def constant(value: float) -> Callable:
   return _host(
     initializers.constant(value), lambda rng, s: np.full(s, value, np.float32)
   )
+
+
+def identity() -> Callable:
+  """The identity matrix."""
+  return _host(
+    lambda key, shape, dtype=jnp.float32: jnp.eye(*shape, dtype=dtype),
+    lambda rng, s: np.eye(*s),
+  )

@@ -111,12 +111,12 @@ def max_pool_2x2(x: jax.Array) -> jax.Array:
 def make_norm(
   name: str, *, rngs: nnx.Rngs, dtype: jnp.dtype
 ) -> Callable[..., nnx.Module]:
-  """Returns `norm(width, scale=1.0)` for "batch", "group" or "layer".
+  """Returns `norm(width, scale=1.0)`: "batch", "group", "instance" or "layer".
 
   Batch normalisation under a sharded batch uses global statistics.
 
   Raises:
-    ValueError: name is none of the three.
+    ValueError: name is none of the four.
   """
   kwargs = dict(dtype=dtype, bias_init=_init.constant(0.0), rngs=rngs)
   if name == "batch":
@@ -125,10 +125,16 @@ def make_norm(
     make = lambda width, **kw: nnx.GroupNorm(
       width, num_groups=min(32, width), **kwargs, **kw
     )
+  elif name == "instance":
+    make = lambda width, **kw: nnx.GroupNorm(
+      width, num_groups=width, **kwargs, **kw
+    )
   elif name == "layer":
     make = partial(nnx.LayerNorm, epsilon=1e-6, **kwargs)
   else:
-    raise ValueError(f"norm must be 'batch', 'group' or 'layer', got {name!r}.")
+    raise ValueError(
+      f"norm must be 'batch', 'group', 'instance' or 'layer', got {name!r}."
+    )
   return lambda width, scale=1.0: make(width, scale_init=_init.constant(scale))
 
 

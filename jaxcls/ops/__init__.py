@@ -17,6 +17,18 @@ from jaxcls.ops.contrastive import supcon_loss as supcon_loss
 from jaxcls.ops.cross_entropy import (
   linear_cross_entropy as linear_cross_entropy,
 )
+from jaxcls.ops.diffusion import cosine_alpha_bar as cosine_alpha_bar
+from jaxcls.ops.diffusion import (
+  denoising_coefficients as denoising_coefficients,
+)
+from jaxcls.ops.diffusion import linear_alpha_bar as linear_alpha_bar
+from jaxcls.ops.diffusion import noise_embeddings as noise_embeddings
+from jaxcls.ops.diffusion import noise_levels as noise_levels
+from jaxcls.ops.diffusion import noise_target as noise_target
+from jaxcls.ops.diffusion import (
+  reversed_cosine_alpha_bar as reversed_cosine_alpha_bar,
+)
+from jaxcls.ops.diffusion import signal_to_noise as signal_to_noise
 from jaxcls.ops.distances import Neighbors as Neighbors
 from jaxcls.ops.distances import ReciprocalNeighbors as ReciprocalNeighbors
 from jaxcls.ops.distances import nearest_neighbors as nearest_neighbors

@@ -16,8 +16,8 @@ class SemiSupervised:
 
   With known_classes fewer than the source's, those classes become 0, 1, ...
   and the rest are unknown: the unlabelled stream has them, "test" does not, and
-  in the evaluation set "open" they are one further class. Which examples are
-  labelled depends on the run's seed.
+  in the evaluation set "open" they are one further class ("val" and "val_open"
+  likewise). Which examples are labelled depends on the run's seed.
 
   Attributes:
     source: name for `data.load_source`.
@@ -26,7 +26,8 @@ class SemiSupervised:
     labeled_batch_size: labelled examples in a batch; give batch_size the same.
     known_classes: None (all) or class ids.
     options: of the source.
-    train_split, test_split, split_seed, subset, preprocess: as in `Standard`.
+    train_split, test_split, val_fraction, split_seed, subset, preprocess: as
+      in `Standard`.
     weak, strong: operations on the images: both streams' weak view, and the
       unlabelled stream's second view.
 
@@ -42,6 +43,7 @@ class SemiSupervised:
   options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   train_split: str = "train"
   test_split: str = "test"
+  val_fraction: float = 0.0
   split_seed: int = 0
   subset: Mapping[str, Any] | None = None
   weak: Sequence[Mapping[str, Any]] = ()
@@ -97,7 +99,7 @@ class SemiSupervised:
   def stages(self, seed: int) -> Iterator[_stage.Stage]:
     """Yields the one stage."""
     (whole,) = self._whole().stages(seed)
-    train, test = whole.streams["train"].source, whole.evals["test"]
+    train = whole.streams["train"].source
     known = self._known(train.num_classes)
     names = tuple(train.class_names[k] for k in known)
     new_ids = np.full(train.num_classes, len(known))
@@ -117,9 +119,11 @@ class SemiSupervised:
     labeled = labeled.subset(labeled.ids[rows])
     hidden = np.full(len(train.all_labels), -1, np.int32)
     unlabeled = dataclasses.replace(train, all_labels=hidden, class_names=names)
-    evals = {"test": renamed(kept(test), names)}
+    evals = {k: renamed(kept(v), names) for k, v in whole.evals.items()}
     if len(known) < train.num_classes:
-      evals["open"] = renamed(test, (*names, "unknown"))
+      opened = {"val": "val_open", "test": "open"}
+      for name, source in whole.evals.items():
+        evals[opened[name]] = renamed(source, (*names, "unknown"))
     everything = np.ones(len(known), bool)
     yield _stage.Stage(
       name="train",

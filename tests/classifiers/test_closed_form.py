@@ -60,8 +60,8 @@ def centred(logits):
 def test_every_public_name_is_tested():
   public = {n for n, _ in inspect.getmembers(classifiers, inspect.isfunction)}
   pairs = {f"{v}_{n}" for n in METHODS for v in ("fit", "predict")}
-  # Tested in tests/learners/test_class_incremental.py.
-  assert public == pairs | {"calibrate_prototypes"}
+  # Tested in tests/learners/test_class_incremental.py, test_diffusion.py.
+  assert public == pairs | {"calibrate_prototypes", "fit_timestep_weights"}
 
 
 @pytest.mark.parametrize("verb", ["fit", "predict"])

@@ -57,8 +57,28 @@ def clustered(logits, labels):
   return counts[rows, columns].sum() / len(labels)
 
 
+def one_against_rest(logits, labels):
+  """Mean area under the ROC curve of the classes that are present."""
+  probs = probs_of(logits)
+  areas = [
+    sklearn.metrics.roc_auc_score(labels == k, probs[:, k])
+    for k in np.unique(labels)
+  ]
+  return np.mean(areas)
+
+
+def beats_its_twin(logits, labels):
+  """Rows of the last class of an odd number have no twin."""
+  rows = [i for i, y in enumerate(labels) if y ^ 1 < logits.shape[1]]
+  return np.mean(
+    [logits[i, labels[i]] > logits[i, labels[i] ^ 1] for i in rows]
+  )
+
+
 REFERENCES = {
+  "twin_accuracy": ({}, beats_its_twin),
   "clustering_accuracy": ({}, clustered),
+  "roc_auc": ({}, one_against_rest),
   "accuracy": (
     {},
     lambda x, y: sklearn.metrics.accuracy_score(y, x.argmax(1)),

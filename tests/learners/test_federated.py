@@ -219,6 +219,10 @@ def test_mistakes_are_named(tiny, tmp_path):
   made["model"] = dict(name="convnet", widths=(4,))
   with pytest.raises(ValueError, match="no batch statistics"):
     engine.train(made, str(tmp_path / "b"))
+  made = config(tiny)
+  made["learner"]["num_clients"] = 9
+  with pytest.raises(ValueError, match="num_clients must be the scenario's 8"):
+    engine.train(made, str(tmp_path / "c"))
   with pytest.raises(ValueError, match="clients_per_round"):
     scenarios.Federated(
       source="digits", num_clients=2, alpha=1.0, clients_per_round=3

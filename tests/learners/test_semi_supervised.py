@@ -129,3 +129,43 @@ def test_bad_classes_are_named():
   )  # fmt: skip
   with pytest.raises(ValueError, match="distinct class ids"):
     scenario.templates()
+
+
+def test_without_an_open_loss_the_targets_tell_what_is_unknown():
+  learner = learners.SemiSupervised(
+    open_set=True, open_weight=0.0, ema_decay=0.0, threshold=0.5
+  )
+  state = learners.State(
+    step=jnp.int32(0), params={}, stats={}, opt_state=(), memory={},
+    key=jax.random.key(0), tx=None,
+  )  # fmt: skip
+  # Two classes; each row's one-vs-all pair is no, no, yes, yes.
+  logits = jnp.array([[2.0, 0.0], [2.0, 0.0]])
+  binary = jnp.array([[0.0, 0.0, 3.0, 3.0], [3.0, 3.0, 0.0, 0.0]])
+  net = lambda params, stats, x: ({"logits": logits, "binary": binary}, stats)
+  out = learner.predict(net, state, {"image": jnp.zeros((2, 1))})
+  p = 1 / (1 + np.exp(-2.0))
+  yes = 1 / (1 + np.exp([-3.0, 3.0]))
+  expected = np.stack([p * yes, (1 - p) * yes, 1 - yes], axis=1)
+  got = jnp.exp(out["open_logits"])
+  np.testing.assert_allclose(got, expected, rtol=1e-5)
+  # The second row is no inlier: only the first one has a pseudo-label.
+  outputs = {"logits": [logits] * 3, "binary": [binary] * 3}
+  parts, _ = jax.jit(learner.parts)(outputs, jnp.array([0, 0]), state)
+  assert "open_loss" not in parts
+  np.testing.assert_allclose(parts["chosen"], 0.5, rtol=1e-6)
+  np.testing.assert_allclose(
+    parts["consistency_loss"], -np.log(p) / 2, rtol=1e-5
+  )
+
+
+def test_val_is_held_out_and_has_an_open_twin():
+  scenario = scenarios.SemiSupervised(
+    source="digits", labels_per_class=3, labeled_batch_size=4,
+    known_classes=(3, 8), val_fraction=0.2,
+  )  # fmt: skip
+  (stage,) = scenario.stages(0)
+  val, opened = stage.evals["val"], stage.evals["val_open"]
+  assert set(val.labels) == {0, 1} and set(opened.labels) == {0, 1, 2}
+  for stream in stage.streams.values():
+    assert not set(stream.source.ids) & set(opened.ids)
