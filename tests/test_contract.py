@@ -50,8 +50,23 @@ def fixed_teacher(x):
 
 
 LOSSES = {
+  "arcface_loss": Case(
+    lambda f, x, y: f(x / 4, y, margin=0.5, temperature=0.1)
+  ),
+  "asymmetric_loss": Case(
+    lambda f, x, y: f(
+      x, soft(y), gamma_positive=0.5, gamma_negative=4.0, clip=0.05
+    )
+  ),
+  "bi_tempered_loss": Case(lambda f, x, y: f(x, y, t1=0.7, t2=1.4)),
   "binary_cross_entropy_loss": Case(lambda f, x, y: f(x, soft(y))),
+  "coral_loss": Case(lambda f, x, y: f(x[..., :2], y)),
+  "corn_loss": Case(lambda f, x, y: f(x[..., :2], y)),
+  "cosface_loss": Case(lambda f, x, y: f(x, y, margin=0.3, temperature=0.2)),
   "cross_entropy_loss": Case(lambda f, x, y: f(x, y, label_smoothing=0.1)),
+  "cumulative_link_loss": Case(
+    lambda f, x, y: f(x[..., 0], jnp.array([-0.5, 1.0]), y)
+  ),
   "decoupled_distillation_loss": Case(
     lambda f, x, y: f(
       x, fixed_teacher(x), y, alpha=1.0, beta=8.0, temperature=4.0
@@ -63,12 +78,22 @@ LOSSES = {
     lambda f, x, y: f(x[..., 0], (y == 0).astype(jnp.float32))
   ),
   "generalized_cross_entropy_loss": Case(lambda f, x, y: f(x, y, q=0.7)),
+  "jensen_shannon_divergence": Case(lambda f, x, y: f(x, fixed_teacher(x))),
   "kl_divergence_loss": Case(
     lambda f, x, y: f(x, fixed_teacher(x), temperature=4.0)
   ),
   "label_denoising_loss": Case(
     lambda f, x, y: f(x, fixed_teacher(x), jnp.float32(2.0))
   ),
+  "large_margin_softmax_loss": Case(
+    lambda f, x, y: f(x, jnp.asarray(CLASS_MEANS), y, margin=3)
+  ),
+  "ldam_loss": Case(
+    lambda f, x, y: f(
+      x, y, jnp.array([100, 20, 5]), max_margin=0.5, temperature=0.2
+    )
+  ),
+  "log_partition_loss": Case(lambda f, x, y: f(x)),
   "logit_adjusted_loss": Case(lambda f, x, y: f(x, y, jnp.asarray(PRIOR))),
   "logit_normalized_loss": Case(
     lambda f, x, y: f(x, y, jnp.array([0, 1, 1]), temperature=0.5)
@@ -76,11 +101,26 @@ LOSSES = {
   "mean_where": Case(
     lambda f, x, y: f(x[..., 0], x[..., 0] < 1), per_example=False
   ),
+  "multi_margin_loss": Case(lambda f, x, y: f(x, y, power=2)),
+  "multiclass_hinge_loss": Case(lambda f, x, y: f(x, y, margin=0.8)),
+  "mutual_information": Case(
+    lambda f, x, y: f(jnp.stack([x, fixed_teacher(x)], axis=-2))
+  ),
   "norm_direction_loss": Case(
     lambda f, x, y: f(x, fixed_teacher(x), y, jnp.asarray(CLASS_MEANS))
   ),
+  "normalized_softmax_loss": Case(
+    lambda f, x, y: f(x, jnp.asarray(CLASS_MEANS), y, temperature=0.2)
+  ),
   "poly_loss": Case(lambda f, x, y: f(x, y, epsilon=2.0)),
+  "relative_entropy": Case(lambda f, x, y: f(x, fixed_teacher(x))),
+  "sigmoid_focal_loss": Case(
+    lambda f, x, y: f(x, soft(y), gamma=0.5, alpha=0.25)
+  ),
+  "soft_bi_tempered_loss": Case(lambda f, x, y: f(x, soft(y), t1=0.7, t2=1.4)),
   "soft_cross_entropy_loss": Case(lambda f, x, y: f(x, soft(y))),
+  "soft_kl_divergence_loss": Case(lambda f, x, y: f(x, soft(y))),
+  "sparsemax_loss": Case(lambda f, x, y: f(x, y)),
   "spherical_softmax_loss": Case(lambda f, x, y: f(x, y, epsilon=0.1)),
   "squared_error_loss": Case(lambda f, x, y: f(x, y)),
   "standard_normal_kl": Case(lambda f, x, y: f(x, jnp.float32(0.3))),
@@ -88,6 +128,7 @@ LOSSES = {
     lambda f, x, y: f(x, y, alpha=0.1, beta=1.0)
   ),
   "taylor_softmax_loss": Case(lambda f, x, y: f(x, y)),
+  "temperature_scaled_loss": Case(lambda f, x, y: f(x, y, temperature=2.0)),
   "z_loss": Case(lambda f, x, y: f(x, y, a=0.5, b=2.0)),
 }
 
@@ -107,6 +148,7 @@ OWN_TESTS = {
     "align_distribution",
     "one_vs_all_loss",
     "open_set_targets",
+    "class_balanced_weights",  # tests/losses/test_long_tailed.py
     "class_aware_alignment_loss",  # tests/learners/test_test_time.py
     "correlation_distillation_loss",  # tests/losses/test_distillation.py
     "gradient_matching_loss",  # tests/losses/test_condensation.py

@@ -2,11 +2,12 @@
 
 Run:    jaxcls compare --experiment experiments/bags/ins_mil.py --workdir DIR
 Sizes:  200 training, 50 validation, 100 test bags of 10 to 50 images shrunk to
-        14 x 14, half of them with sneakers, 5 % or 20 % of the bag; ConvNet of
+        14 x 14, half of them with sneakers, 5 % of the bag; ConvNet of
         widths 16, 32; 4 bags a step, 30 epochs (900 steps), 3 seeds.
 
-Each arm's learning rate is the best of (0.001, 0.003) on the validation bags'
-AUC at 20 % with seed 100.
+The learning rate was to be the best of (0.001, 0.003) for each arm on the
+validation bags' AUC at 20 % with seed 100: 0.001 is as good in all three. INS's
+bag term pools by the maximum: the mean was worse on them at 5 %.
 """
 
 
@@ -24,33 +25,25 @@ def get_experiment() -> dict:
   model = dict(name="convnet", widths=(16, 32), hidden=64, heads=heads)
   ins = dict(
     name="instance_classifier", num_examples=60_000, queue_size=4000,
-    warmup_steps=150, decay_steps=750,
+    warmup_steps=150, decay_steps=750, bag_pooling="max",
   )  # fmt: skip
   pool = lambda pooling: dict(name="bag_roc_auc", pooling=pooling)
   metrics = ("roc_auc", *map(pool, ("attention", "max", "mean")))
 
-  def arm(config, rate, lr, *more):
-    return dict(
-      config=f"configs/bags/{config}.py",
-      set=(
-        f"scenario.positive_rate={rate}", f"schedule.peak_lr={lr}", *more
-      ),
-    )  # fmt: skip
+  def arm(config, *more):
+    return dict(config=f"configs/bags/{config}.py", set=more)
 
-  arms = {}
-  for rate in (0.05, 0.2):
-    views = f"scenario.views={(shift, shift)}"
-    arms[f"ins_{rate}"] = arm("ins_mil", rate, 0.001, f"learner={ins}", views)
-    augment = f"scenario.augment={shift}"
-    arms[f"abmil_{rate}"] = arm("abmil", rate, 0.001, augment)
-    arms[f"max_{rate}"] = arm(
-      "abmil", rate, 0.001, augment, "learner.pooling='max'"
-    )
+  augment = f"scenario.augment={shift}"
   return dict(
-    arms=arms,
+    arms=dict(
+      ins=arm("ins_mil", f"learner={ins}", f"scenario.views={(shift, shift)}"),
+      abmil=arm("abmil", augment),
+      max=arm("abmil", augment, "learner.pooling='max'"),
+    ),
     set=(
       "scenario.source='fashion_mnist'",
       "scenario.positive_class=7",
+      "scenario.positive_rate=0.05",
       "scenario.train_bags=200",
       "scenario.val_bags=50",
       "scenario.test_bags=100",
@@ -58,6 +51,7 @@ def get_experiment() -> dict:
       f"scenario.preprocess={preprocess}",
       f"model={model}",
       f"evaluation.metrics={metrics}",
+      "schedule.peak_lr=0.001",
       "optimizer={'name': 'adamw', 'weight_decay': 0.0001}",
       "batch_size=200",
       "total_epochs=30",
@@ -68,7 +62,7 @@ def get_experiment() -> dict:
       f"test_bags/bag_roc_auc(pooling={p})"
       for p in ("attention", "max", "mean")
     ),
-    baseline="abmil_0.05",
+    baseline="abmil",
     claim="instance AUC of INS above ABMIL's attention and max-pooling, bag "
     "AUC at least ABMIL's",
   )

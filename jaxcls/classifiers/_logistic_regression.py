@@ -2,9 +2,9 @@
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxcls import optim
 from jaxcls.classifiers import _inputs
 
 
@@ -66,7 +66,9 @@ def fit_logistic_regression(
     "kernel": jnp.zeros((features.shape[1], num_classes)),
     "bias": jnp.zeros(num_classes),
   }
-  params, norm, steps = _minimise(objective, start, max_iterations, tolerance)
+  params, norm, steps = optim.fit_lbfgs(
+    objective, start, max_iterations=max_iterations, tolerance=tolerance
+  )
   return {**params, "gradient_norm": norm, "num_steps": steps}
 
 
@@ -80,33 +82,6 @@ def _make_objective(features, targets, count, l2):
     return (penalty - (targets * log_probs).sum()) / count
 
   return objective
-
-
-def _minimise(objective, params, max_iterations, tolerance):
-  """Runs L-BFGS; returns (params, largest gradient entry, steps taken)."""
-  solver = optax.lbfgs()
-  value_and_grad = optax.value_and_grad_from_state(objective)
-  largest = lambda tree: optax.tree.norm(tree, ord=jnp.inf)
-
-  def step(carry):
-    params, state, _, steps = carry
-    value, grad = value_and_grad(params, state=state)
-    updates, state = solver.update(
-      grad, state, params, value=value, grad=grad, value_fn=objective
-    )
-    params = optax.apply_updates(params, updates)
-    # The line search has the gradient at the new point already.
-    norm = largest(optax.tree.get(state, "grad"))
-    return params, state, norm, steps + 1
-
-  def unfinished(carry):
-    _, _, norm, steps = carry
-    return (norm > tolerance) & (steps < max_iterations)
-
-  norm = largest(jax.grad(objective)(params))
-  carry = (params, solver.init(params), norm, jnp.zeros((), jnp.int32))
-  params, _, norm, steps = jax.lax.while_loop(unfinished, step, carry)
-  return params, norm, steps
 
 
 def predict_logistic_regression(

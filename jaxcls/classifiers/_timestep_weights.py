@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxcls.classifiers import _inputs, _logistic_regression
+from jaxcls import optim
+from jaxcls.classifiers import _inputs
 
 
 def fit_timestep_weights(
@@ -71,8 +72,9 @@ def fit_timestep_weights(
     penalty = 0.5 * l2 * ((w - w.mean()) ** 2).sum()
     return (penalty - (targets * log_probs).sum()) / count
 
-  params, norm, steps = _logistic_regression._minimise(
-    objective, {"weights": jnp.zeros(t)}, max_iterations, tolerance
-  )
+  params, norm, steps = optim.fit_lbfgs(
+    objective, {"weights": jnp.zeros(t)},
+    max_iterations=max_iterations, tolerance=tolerance,
+  )  # fmt: skip
   weights = params["weights"] / jnp.where(scale == 0, 1.0, scale)
   return {"weights": weights, "gradient_norm": norm, "num_steps": steps}

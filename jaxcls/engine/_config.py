@@ -167,7 +167,7 @@ def _shrink(config: dict) -> None:
   for section in (config, *config["phases"]):
     if "total_steps" in section or "total_epochs" in section:
       section |= {"total_steps": 2, "total_epochs": None}
-    if section.get("batch_size"):
+    if section.get("batch_size") and not _is_episodic(section):
       section["batch_size"] = min(section["batch_size"], 8)
     if "schedule" in section:
       drop = ("warmup_steps", "warmup_epochs")
@@ -180,6 +180,13 @@ def _shrink(config: dict) -> None:
         **section["evaluation"], "every_steps": 1, "every_epochs": None,
         "batch_size": 8,
       }  # fmt: skip
+
+
+def _is_episodic(section: Mapping[str, Any]) -> bool:
+  """Whether the sampler's own numbers make the batch."""
+  sampler = section.get("scenario", {}).get("sampler", {})
+  named = isinstance(sampler, Mapping)
+  return named and sampler.get("name") == "episodic_plan"
 
 
 def _fake_scenario(scenario: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 STATUSES = ("matched", "deviates", "derived", "baseline")
+# Partly: the main comparison shows, another clause of the claim does not.
+EFFECTS = ("shown", "partly shown", "not shown", "none claimed")
 REQUIRED = (
   "id", "title", "year", "family", "status", "parts", "configs", "effect",
   "evidence", "command",
@@ -18,7 +20,7 @@ def read_systems() -> list[dict[str, Any]]:
 
   A row has `id`, `title`, `year`, `family`, `paper` (arXiv id or ""),
   `status`, `parts` (dotted public names), `configs` (files), `effect`
-  ("shown" or "not shown"), `evidence` (figures) and `command` (that gives
+  (one of EFFECTS), `evidence` (figures) and `command` (that gives
   them again).
   """
   text = importlib.resources.files("jaxcls") / "systems.toml"

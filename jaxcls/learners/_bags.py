@@ -108,8 +108,9 @@ class InstanceClassifier:
   pseudo-label s_i, in a table by id. loss = CE(view 1, s_i) +
   contrastive_weight * `losses.partial_label_contrastive_loss` (unit
   projections of view 1 against those of view 2 by the averaged encoder and a
-  queue of them, labelled by the classifier within the candidates) + bag_weight
-  * cross-entropy of the bag's mean log-odds.
+  queue of them, labelled by the classifier within the candidates; at first the
+  other view is the only positive) + bag_weight * cross-entropy of the bag's
+  log-odds, pooled by bag_pooling.
   Two prototypes follow the projections, mu_c <- prototype_decay mu_c +
   (1 - prototype_decay) q for the predicted class (negative: true negatives
   only), and after the warm-up s_i <- m s_i + (1 - m) onehot(argmax_c q . mu_c),
@@ -123,13 +124,15 @@ class InstanceClassifier:
     queue_size: projections that are kept, a multiple of the batch size.
     warmup_steps: until then s_i is the bag's label.
     contrastive_weight, bag_weight, temperature: of the loss.
+    bag_pooling: "mean", or "max" where positives are rare in their bags.
     ema_decay: of the averaged encoder.
     prototype_decay, label_decay, decay_steps: see above.
     embedding: output that is compared, such as a projection.
 
   Source: Qu et al. 2023, arXiv:2307.02249.
-  Differs: the bag term pools log-odds by their mean; the averaged encoder sees
-    the batch in evaluation mode; anchors are not compared with each other.
+  Differs: the bag term is part of every step, in the released code a step of
+    its own; the averaged encoder sees the batch in evaluation mode; anchors are
+    not compared with each other.
   """
 
   num_examples: int
@@ -137,12 +140,21 @@ class InstanceClassifier:
   warmup_steps: int = 0
   contrastive_weight: float = 0.5
   bag_weight: float = 1.0
+  bag_pooling: str = "mean"
   temperature: float = 0.07
   ema_decay: float = 0.999
   prototype_decay: float = 0.9
   label_decay: tuple[float, float] = (0.95, 0.8)
   decay_steps: int = 1000
   embedding: str = "projection"
+
+  def __post_init__(self):
+    """Checks the pooling."""
+    if self.bag_pooling not in ("mean", "max"):
+      raise ValueError(
+        f"learner.bag_pooling must be 'mean' or 'max', got "
+        f"{self.bag_pooling!r}."
+      )
 
   def init(self, net, state, batch, key):
     """Memory: averaged encoder, queue, prototypes and pseudo-labels.
@@ -179,7 +191,9 @@ class InstanceClassifier:
 
   def _embed(self, out):
     z = out[self.embedding].astype(jnp.float32)
-    return z / jnp.maximum(jnp.linalg.norm(z, axis=-1, keepdims=True), 1e-12)
+    # A dead layer gives a zero vector, whose norm has no gradient.
+    square = (z * z).sum(axis=-1, keepdims=True)
+    return z * jax.lax.rsqrt(jnp.maximum(square, 1e-24))
 
   def loss(self, net, params, state, batch, key):
     """The three terms, and what the memory takes from this batch."""
@@ -197,25 +211,31 @@ class InstanceClassifier:
     settled = (table[:, 0] >= 0) & (labels == 1)
     targets = jnp.where(settled[:, None], table, bag_label)
     task = losses.soft_cross_entropy_loss(out["logits"], targets)
+    started = state.step >= self.warmup_steps
+    # Predictions say little at first: then only the other view is positive.
+    alone = 2 + jnp.arange(len(labels))
+    mine = jnp.where(started, predicted, alone)
     contrastive = losses.partial_label_contrastive_loss(
       z,
       jnp.concatenate([keys, memory["queue"]]),
-      predicted,
-      jnp.concatenate([predicted, memory["queue_labels"]]),
+      mine,
+      jnp.concatenate([mine, memory["queue_labels"]]),
       temperature=self.temperature,
       key_where=jnp.concatenate([where, memory["queue_labels"] >= 0]),
     )
-    bags = losses.bag_scores(score, batch["bag"], pooling="mean", where=where)
+    bags = losses.bag_scores(
+      score, batch["bag"], pooling=self.bag_pooling, where=where
+    )
     parts = {
       "task_loss": losses.mean_where(task, where),
       "contrastive_loss": losses.mean_where(contrastive, where),
       "bag_loss": _bag_loss(bags, labels, batch["bag"], where),
     }
-    total = parts["task_loss"] + self.bag_weight * parts["bag_loss"]
-    # Before the warm-up is over, predictions say little about an example.
-    started = state.step >= self.warmup_steps
-    weight = jnp.where(started, self.contrastive_weight, 0.0)
-    total += weight * parts["contrastive_loss"]
+    total = (
+      parts["task_loss"]
+      + self.contrastive_weight * parts["contrastive_loss"]
+      + self.bag_weight * parts["bag_loss"]
+    )
     extras = {
       "queries": z, "keys": keys, "predicted": predicted, "where": where,
       "labels": labels, "ids": ids, "targets": targets,

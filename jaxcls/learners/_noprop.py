@@ -5,6 +5,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from jaxcls import data, losses, ops
 from jaxcls.learners import _training_state
@@ -24,6 +25,9 @@ class NoProp:
   SNR(t) - SNR(t - 1)), with SNR'(t) at a random time in NoProp-CT; and in
   NoProp-FM ||v(z_t, x, t) - (u_y - z_0)||^2 + CE(z_t + (1 - t) v),
   z_t = t u_y + (1 - t) z_0.
+
+  In NoProp-DT the blocks take their gradients one after another in one scan, so
+  that a step holds the activations of one block whatever their number.
 
   Batch: `image` (or `x`) [b ...], `label` [b] int, `id` [b] in prediction.
 
@@ -67,6 +71,61 @@ class NoProp:
     metrics = {"task_loss": task, "denoising_loss": denoising.mean()}
     return total, _training_state.Aux(stats, metrics)
 
+  def update(self, net, state, batch, key):
+    """One step of every block."""
+    if not hasattr(net, "block"):
+      return _training_state.gradient_update(self, net, state, batch, key)
+    inputs, labels = data.inputs(batch), batch["label"]
+    blocks = _num_blocks(net)
+    gain = jnp.diff(ops.signal_to_noise(ops.reversed_cosine_alpha_bar(blocks)))
+    shared = {k: v for k, v in state.params.items() if k[:7] != "blocks/"}
+
+    def denoising(own, shared, stats, t):
+      targets = shared["embedding"][labels]
+      draws = _Discrete(targets, key, blocks=blocks)
+      tap = lambda name, x: draws.at(t, x) if name == "block0" else x
+      out, stats = net.block(
+        own | shared, stats, inputs, train=True, tap=tap,
+        key=jax.random.fold_in(key, t),
+      )  # fmt: skip
+      values = losses.label_denoising_loss(
+        out["predictions"][:, 0], targets, gain[t]
+      )
+      return self.eta * values.mean(), stats
+
+    def step(total, block):
+      f = jax.value_and_grad(denoising, argnums=(0, 1), has_aux=True)
+      own, stats, t = block
+      (value, stats), (grads, common) = f(own, shared, stats, t)
+      total = jax.tree.map(jnp.add, total, (value, common))
+      return total, (grads, stats)
+
+    def ends(shared):
+      """The terms of the first and the last draw."""
+      targets = shared["embedding"][labels]
+      draws = _Discrete(targets, key, blocks=blocks)
+      z = draws.at(blocks, targets)
+      logits = z @ shared["head/kernel"] + shared["head/bias"]
+      prior = ops.reversed_cosine_alpha_bar(blocks)[0]
+      task = losses.cross_entropy_loss(logits, labels).mean()
+      return task + losses.standard_normal_kl(targets, prior).mean(), task
+
+    (value, task), grads = jax.value_and_grad(ends, has_aux=True)(shared)
+    rows = _stack(state.params, blocks), _stack(state.stats, blocks)
+    start = jnp.zeros(()), jax.tree.map(jnp.zeros_like, shared)
+    (denoised, common), (own, stats) = jax.lax.scan(
+      step, start, (*rows, jnp.arange(blocks))
+    )
+    grads = jax.tree.map(jnp.add, grads, common) | _unstack(own, blocks)
+    grads = {k: v for k, v in grads.items() if k in state.trained()}
+    metrics = {
+      "loss": value + denoised, "task_loss": task,
+      "denoising_loss": denoised / self.eta,
+      "grad_norm": optax.global_norm(grads),
+    }  # fmt: skip
+    state = state.apply_gradients(grads)
+    return state.replace(stats=_unstack(stats, blocks)), metrics
+
   def predict(self, net, state, batch):
     """The model's outputs, all blocks one after another."""
     inputs = data.inputs(batch)
@@ -76,6 +135,25 @@ class NoProp:
     keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(0), ids)
     tap = functools.partial(_sample, keys, _num_blocks(net))
     return net(state.params, state.stats, inputs, tap=tap)[0]
+
+
+def _stack(flat, blocks):
+  """{path under "blocks/0/": [blocks ...]} of what the blocks have alike."""
+  first = [path for path in flat if path.startswith("blocks/0/")]
+  name = lambda path, t: path.replace("blocks/0/", f"blocks/{t}/", 1)
+  return {
+    path: jnp.stack([flat[name(path, t)] for t in range(blocks)])
+    for path in first
+  }
+
+
+def _unstack(stacked, blocks):
+  """The inverse of `_stack`."""
+  return {
+    path.replace("blocks/0/", f"blocks/{t}/", 1): leaf[t]
+    for path, leaf in stacked.items()
+    for t in range(blocks)
+  }
 
 
 def _num_blocks(net) -> int:
@@ -114,9 +192,12 @@ class _Discrete:
     self.alpha_bar = ops.reversed_cosine_alpha_bar(blocks)
 
   def __call__(self, name, x):
-    step = self.blocks if name == "head" else int(name.removeprefix("block"))
-    key = jax.random.fold_in(self.key, step)
-    noise = jax.random.normal(key, x.shape)
+    last = name == "head"
+    return self.at(self.blocks if last else int(name.removeprefix("block")), x)
+
+  def at(self, step, x):
+    """A draw of q(z_step | y) in the shape of x."""
+    noise = jax.random.normal(jax.random.fold_in(self.key, step), x.shape)
     return ops.noise_embeddings(self.targets, self.alpha_bar[step], noise)
 
   def terms(self, out):

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxcls import _lookup, data, losses, models
+from jaxcls import _lookup, data, losses, models, optim
 from jaxcls.learners import _training_state
 
 
@@ -28,6 +28,9 @@ class Supervised:
     regularizers: mappings with `name` (a loss of logits alone), `weight` and
       hyperparameters; weight * mean is added. A negative weight on `entropy`
       is the confidence penalty.
+    gradient: None, or a mapping with `name`, a function of `jaxcls.optim` of
+      (value_and_grad, params, *args) such as sam_gradient, and its
+      hyperparameters: where the gradient is taken.
     ema_decay: 0 keeps no average; else evaluation uses the averaged weights
       and statistics.
     frozen_stats: the network trains in evaluation mode: statistics as they
@@ -44,6 +47,7 @@ class Supervised:
   label_smoothing: float = 0.0
   mixing: Mapping[str, Any] | None = None
   regularizers: tuple[Mapping[str, Any], ...] = ()
+  gradient: Mapping[str, Any] | None = None
   ema_decay: float = 0.0
   frozen_stats: bool = False
   mask_unseen: bool = False
@@ -63,7 +67,7 @@ class Supervised:
       )
     if not 0 <= self.ema_decay < 1:
       raise ValueError(f"ema_decay must be in [0, 1), got {self.ema_decay}.")
-    self._mixing, self._regularizers  # noqa: B018
+    self._mixing, self._regularizers, self._gradient  # noqa: B018
 
   @functools.cached_property
   def _objective(self):
@@ -91,6 +95,21 @@ class Supervised:
       weight = section.pop("weight", 1.0)
       penalty = _lookup.bind(section, losses, field=field, supplied=("logits",))
       found.append((weight, section["name"], penalty))
+    return found
+
+  @functools.cached_property
+  def _gradient(self):
+    if self.gradient is None:
+      return None
+    supplied = ("value_and_grad", "params")
+    found = _lookup.bind(
+      self.gradient, optim, field="learner.gradient", supplied=supplied
+    )
+    if not _lookup.parameters(found).keys() >= set(supplied):
+      raise ValueError(
+        "learner.gradient.name must be a function of (value_and_grad, params, "
+        f"*args), got {self.gradient['name']!r}. Use 'sam_gradient'."
+      )
     return found
 
   def init(self, net, state, batch, key):
@@ -143,6 +162,12 @@ class Supervised:
       metrics[name] = losses.mean_where(penalty(logits), where)
       loss = loss + weight * metrics[name]
     return loss, _training_state.Aux(stats, metrics)
+
+  def take_gradient(self, value_and_grad, params, *args):
+    """((loss, aux), grads), as `gradient` says."""
+    if self._gradient is None:
+      return value_and_grad(params, *args)
+    return self._gradient(value_and_grad, params, *args)
 
   def after_update(self, net, state, aux):
     """Moves the averaged weights."""

@@ -1,6 +1,7 @@
 """What a learner changes, and the default way to change it."""
 
 import dataclasses
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -83,7 +84,9 @@ def gradient_update(
   """The default update: gradient of `learner.loss`, then the optimiser.
 
   Args:
-    learner: has `loss` and maybe `after_update`.
+    learner: has `loss` and maybe `after_update`; maybe also
+      `take_gradient(value_and_grad, params, *args)`, which returns
+      ((loss, aux), grads) like value_and_grad(params, *args).
     net: the model.
     state: state before the update.
     batch: a batch, or a dict of batches.
@@ -105,6 +108,8 @@ def gradient_update(
     return learner.loss(net, params, state.replace(stats=stats), batch, key)
 
   grad_fn = jax.value_and_grad(loss_fn, has_aux=True)
+  if hasattr(learner, "take_gradient"):
+    grad_fn = functools.partial(learner.take_gradient, grad_fn)
   if accumulation_steps == 1:
     (loss, aux), grads = grad_fn(state.trained(), state.stats, batch, key)
   else:

@@ -51,10 +51,44 @@ from jaxcls.losses._distillation import (
 from jaxcls.losses._incremental import (
   logit_normalized_loss as logit_normalized_loss,
 )
+from jaxcls.losses._information import (
+  jensen_shannon_divergence as jensen_shannon_divergence,
+)
+from jaxcls.losses._information import mutual_information as mutual_information
+from jaxcls.losses._information import relative_entropy as relative_entropy
+from jaxcls.losses._information import (
+  soft_kl_divergence_loss as soft_kl_divergence_loss,
+)
 from jaxcls.losses._local import forward_forward_loss as forward_forward_loss
 from jaxcls.losses._local import label_denoising_loss as label_denoising_loss
 from jaxcls.losses._local import standard_normal_kl as standard_normal_kl
+from jaxcls.losses._long_tailed import (
+  class_balanced_weights as class_balanced_weights,
+)
+from jaxcls.losses._long_tailed import ldam_loss as ldam_loss
+from jaxcls.losses._margin import arcface_loss as arcface_loss
+from jaxcls.losses._margin import cosface_loss as cosface_loss
+from jaxcls.losses._margin import (
+  large_margin_softmax_loss as large_margin_softmax_loss,
+)
+from jaxcls.losses._margin import multi_margin_loss as multi_margin_loss
+from jaxcls.losses._margin import multiclass_hinge_loss as multiclass_hinge_loss
+from jaxcls.losses._margin import (
+  normalized_softmax_loss as normalized_softmax_loss,
+)
+from jaxcls.losses._margin import sparsemax_loss as sparsemax_loss
+from jaxcls.losses._multi_label import asymmetric_loss as asymmetric_loss
+from jaxcls.losses._multi_label import sigmoid_focal_loss as sigmoid_focal_loss
+from jaxcls.losses._ordinal import coral_loss as coral_loss
+from jaxcls.losses._ordinal import corn_loss as corn_loss
+from jaxcls.losses._ordinal import cumulative_link_loss as cumulative_link_loss
 from jaxcls.losses._reduce import mean_where as mean_where
+from jaxcls.losses._robust import bi_tempered_loss as bi_tempered_loss
+from jaxcls.losses._robust import soft_bi_tempered_loss as soft_bi_tempered_loss
+from jaxcls.losses._scale import log_partition_loss as log_partition_loss
+from jaxcls.losses._scale import (
+  temperature_scaled_loss as temperature_scaled_loss,
+)
 from jaxcls.losses._semi_supervised import (
   align_distribution as align_distribution,
 )

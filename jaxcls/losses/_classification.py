@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxcls.losses import _checks
+from jaxcls.losses import _checks, _softmax
 
 
 def _log_probs(logits):
@@ -12,15 +12,10 @@ def _log_probs(logits):
   return jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
 
 
-def _pick(values, labels):
-  """values[..., label]: [*b c], [*b] -> [*b]."""
-  return jnp.take_along_axis(values, labels[..., None], axis=-1)[..., 0]
-
-
 def _label_log_probs(logits, labels):
   """log softmax(logits)[label] in float32: [*b c], [*b] -> [*b]."""
   _checks.check_labels(logits, labels)
-  return _pick(_log_probs(logits), labels)
+  return _softmax.label_log_probs(logits, labels)
 
 
 def cross_entropy_loss(
@@ -57,10 +52,12 @@ def cross_entropy_loss(
   _checks.check_number(
     "label_smoothing", label_smoothing, "in [0, 1]", lambda v: 0 <= v <= 1
   )
-  log_probs = _log_probs(logits)
-  loss = -_pick(log_probs, labels)
-  uniform = -log_probs.mean(axis=-1)
-  return (1.0 - label_smoothing) * loss + label_smoothing * uniform
+  if isinstance(label_smoothing, int | float) and label_smoothing == 0:
+    return -_softmax.label_log_probs(logits, labels)
+  x = _softmax.shifted(logits)
+  target = (1.0 - label_smoothing) * _softmax.pick(x, labels)
+  target += label_smoothing * x.mean(axis=-1)
+  return _softmax.log_sum_exp(x) - target
 
 
 def focal_loss(
@@ -97,7 +94,7 @@ def focal_loss(
   # infinite at p = 1 for gamma < 1, that of exp(gamma * log(1 - p)) is not.
   others = jnp.where(is_label, -1e30, log_probs)
   log_rest = jax.nn.logsumexp(others, axis=-1)
-  return -jnp.exp(gamma * log_rest) * _pick(log_probs, labels)
+  return -jnp.exp(gamma * log_rest) * _softmax.pick(log_probs, labels)
 
 
 def logit_adjusted_loss(
@@ -141,7 +138,10 @@ def logit_adjusted_loss(
     )
   # float32 before the sum: bfloat16 logits would round small offsets away.
   offset = tau * jnp.log(class_prior.astype(jnp.float32))
-  return -_label_log_probs(logits.astype(jnp.float32) + offset, labels)
+  logits = logits.astype(jnp.float32)
+  _checks.check_labels(logits, labels)
+  label_logits = _softmax.pick(logits, labels) + offset[labels]
+  return -_softmax.log_prob(label_logits, logits + offset)
 
 
 def poly_loss(

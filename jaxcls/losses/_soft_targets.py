@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcls.losses import _checks
+from jaxcls.losses import _bernoulli, _checks, _softmax
 
 
 def soft_cross_entropy_loss(
@@ -33,8 +33,8 @@ def soft_cross_entropy_loss(
   [0.6931472]
   """
   _checks.check_same_shape("targets", targets, "logits", logits)
-  log_probs = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
-  return -(targets.astype(jnp.float32) * log_probs).sum(axis=-1)
+  x, t = _softmax.shifted(logits), targets.astype(jnp.float32)
+  return _softmax.log_sum_exp(x) * t.sum(axis=-1) - (t * x).sum(axis=-1)
 
 
 def binary_cross_entropy_loss(
@@ -65,9 +65,7 @@ def binary_cross_entropy_loss(
   """
   _checks.check_same_shape("targets", targets, "logits", logits)
   logits, targets = logits.astype(jnp.float32), targets.astype(jnp.float32)
-  positive = targets * jax.nn.log_sigmoid(logits)
-  negative = (1.0 - targets) * jax.nn.log_sigmoid(-logits)
-  return -(positive + negative).mean(axis=-1)
+  return _bernoulli.nll(logits, targets).mean(axis=-1)
 
 
 def entropy(logits: Float[Array, "*b c"]) -> Float[Array, "*b"]:
@@ -88,8 +86,7 @@ def entropy(logits: Float[Array, "*b c"]) -> Float[Array, "*b"]:
   >>> print(entropy(jnp.zeros((1, 2))))
   [0.6931472]
   """
-  log_probs = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
-  return -(jnp.exp(log_probs) * log_probs).sum(axis=-1)
+  return _softmax.entropy(_softmax.shifted(logits))
 
 
 def kl_divergence_loss(
@@ -129,7 +126,6 @@ def kl_divergence_loss(
   _checks.check_number("temperature", temperature, "above 0", lambda v: v > 0)
   teacher = jax.lax.stop_gradient(teacher_logits).astype(jnp.float32)
   student = student_logits.astype(jnp.float32)
-  log_p = jax.nn.log_softmax(teacher / temperature, axis=-1)
-  log_q = jax.nn.log_softmax(student / temperature, axis=-1)
-  divergence = (jnp.exp(log_p) * (log_p - log_q)).sum(axis=-1)
-  return temperature**2 * divergence
+  p = _softmax.shifted(teacher / temperature)
+  q = _softmax.shifted(student / temperature)
+  return temperature**2 * _softmax.divergence(p, q)

@@ -186,9 +186,10 @@ def label_denoiser(
     A Net with `features` [b d] (z at the end), `logits` [b c],
     `predictions` [b T d] (T = 1 if not discrete), and for "discrete"
     `block_logits` [b T c]; for "diffusion" `log_snr`, `log_snr_rate` [b] at
-    the tapped time and `log_snr_ends` [2]. Taps "block0", ...: z before a
-    block; "time", "log_snr_ends", "log_snr", "prediction" of the first Euler
-    step; "head".
+    the tapped time and `log_snr_ends` [2]. A discrete net's `block` is the net
+    of one block, for learners that train them one after another. Taps
+    "block0", ...: z before a block; "time", "log_snr_ends", "log_snr",
+    "prediction" of the first Euler step; "head".
 
   Raises:
     ValueError: an unknown process, steps < 1, or ends that do not grow.
@@ -219,7 +220,14 @@ def label_denoiser(
     lambda p, s, x: body(p, s, x)[0], body.param_shapes, body.stats_shapes, x
   )
   width = shapes["features"].shape[-1]
-  make = lambda rngs: _LabelDenoiser(
-    body, width, num_classes, dim, process, steps, tuple(log_snr_ends), rngs
-  )
-  return _net.Net(make, num_classes=num_classes, input_shape=input_shape)
+
+  def build(count):
+    make = lambda rngs: _LabelDenoiser(
+      body, width, num_classes, dim, process, count, tuple(log_snr_ends), rngs
+    )
+    return _net.Net(make, num_classes=num_classes, input_shape=input_shape)
+
+  net = build(steps)
+  if process == "discrete":
+    net.block = build(1)
+  return net

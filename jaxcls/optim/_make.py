@@ -8,10 +8,11 @@ from typing import Any
 import optax
 
 from jaxcls import _lookup
+from jaxcls.optim import _paths
 
 _OURS = (
-  "name", "clip_norm", "transforms", "seed", "weight_decay", "decay_pattern",
-  "groups",
+  "name", "clip_norm", "transforms", "update_transforms", "seed",
+  "weight_decay", "decay_pattern", "groups",
 )  # fmt: skip
 
 
@@ -21,6 +22,7 @@ def make_optimizer(
   learning_rate: optax.ScalarOrSchedule,
   clip_norm: float | None = None,
   transforms: Sequence[Mapping[str, Any]] = (),
+  update_transforms: Sequence[Mapping[str, Any]] = (),
   seed: int = 0,
   weight_decay: float = 0.0,
   decay_pattern: str = "kernel",
@@ -36,6 +38,8 @@ def make_optimizer(
     transforms: gradient transformations between clipping and the optimiser,
       each a mapping with `name`, a public name of `jaxcls.optim` or optax,
       and its hyperparameters.
+    update_transforms: the same, after the optimiser, on the updates: where
+      the learning rate is scaled (`scale_by_layer`).
     seed: given to those transforms that take one and do not name their own.
     weight_decay: decoupled where the optimiser has it (adamw, lion), else
       added to the gradient before it (sgd), as in PyTorch.
@@ -62,8 +66,13 @@ def make_optimizer(
     _transform(section, seed, f"optimizer.transforms[{i}]")
     for i, section in enumerate(transforms)
   ]
+  last = [
+    _transform(section, seed, f"optimizer.update_transforms[{i}]")
+    for i, section in enumerate(update_transforms)
+  ]
   if not groups:
-    return optax.chain(*chain, _single(learning_rate, outer, "optimizer"))
+    tx = _single(learning_rate, outer, "optimizer")
+    return optax.chain(*chain, tx, *last)
   transforms = {"": _single(learning_rate, outer, "optimizer")}
   patterns = []
   for i, group in enumerate(groups):
@@ -87,7 +96,7 @@ def make_optimizer(
     )
     return {path: str(next(hits(path), "")) for path in params}
 
-  return optax.chain(*chain, optax.multi_transform(transforms, labels))
+  return optax.chain(*chain, optax.multi_transform(transforms, labels), *last)
 
 
 def _transform(section: Mapping[str, Any], seed: int, field: str):
@@ -114,7 +123,7 @@ def _single(learning_rate, section: dict, field: str):
     section.pop("name"), optim, optax, field=f"{field}.name"
   )
   decay, pattern = section.pop("weight_decay"), section.pop("decay_pattern")
-  mask = lambda params: {k: bool(re.search(pattern, k)) for k in params}
+  mask = _paths.path_mask(pattern)
   _lookup.check_fields(
     section, target, field=field, supplied=("learning_rate",), extra=_OURS
   )

@@ -165,6 +165,28 @@ def test_true_negatives_never_change_and_positives_do():
   assert np.all((np.abs(norms - 1) < 1e-5) | (norms == 0))
 
 
+def test_dead_projections_have_finite_gradients():
+  # Zero weights: every projection is the zero vector.
+  net = models.add_heads(
+    models.mlp(num_classes=2, input_shape=(4,), hidden=(8,)), HEADS
+  )
+  params, stats = net.init(jax.random.key(0))
+  params = jax.tree.map(jnp.zeros_like, params)
+  learner = learners.InstanceClassifier(num_examples=9, queue_size=6)
+  batch = {
+    "views": jnp.ones((6, 2, 4)), "id": jnp.arange(6),
+    "label": jnp.arange(6) // 3, "bag": jnp.arange(6) // 3,
+  }  # fmt: skip
+  state = learners.State(
+    step=jnp.int32(0), params=params, stats=stats, opt_state=(), memory={},
+    key=jax.random.key(0), tx=None,
+  )  # fmt: skip
+  state = state.replace(memory=learner.init(net, state, batch, None))
+  f = lambda p: learner.loss(net, p, state, batch, None)[0]
+  for grad in jax.jit(jax.grad(f))(params).values():
+    assert jnp.isfinite(grad).all()
+
+
 def test_padding_does_not_enter_the_queue():
   memory = memory_after(1)
   assert memory["queue_labels"].tolist()[:6].count(-1) == 1
@@ -175,5 +197,7 @@ def test_padding_does_not_enter_the_queue():
 def test_bad_input():
   with pytest.raises(ValueError, match="learner.pooling must be one of"):
     learners.BagClassifier(pooling="sum")
+  with pytest.raises(ValueError, match="bag_pooling must be"):
+    learners.InstanceClassifier(num_examples=20, bag_pooling="attention")
   with pytest.raises(ValueError, match="multiple of the batch size 6"):
     memory_after(1, learners.InstanceClassifier(num_examples=20, queue_size=8))
