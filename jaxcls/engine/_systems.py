@@ -77,11 +77,10 @@ def print_systems(rows: Sequence[dict[str, Any]], *, whole: bool) -> None:
         out.print(f"{key:10} {text}", markup=False, highlight=False)
     return
   lines = table.Table()
-  for heading in ("id", "family", "year", "status", "effect", "evidence"):
+  headings = "id", "family", "year", "status", "effect"
+  for heading in headings:
     lines.add_column(heading)
   for row in rows:
-    lines.add_row(
-      row["id"], row["family"], str(row["year"]), row["status"],
-      row["effect"], row["evidence"],
-    )  # fmt: skip
+    lines.add_row(*(str(row[heading]) for heading in headings))
   out.print(lines)
+  out.print("Figures, parts and commands of a system: jaxcls systems ID")

@@ -1,5 +1,6 @@
 """Losses with one sigmoid per class, for targets with many rare positives."""
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -42,7 +43,7 @@ def sigmoid_focal_loss(
   _checks.check_number("gamma", gamma, "at least 0", lambda v: v >= 0)
   _checks.check_number("alpha", alpha, "in [0, 1]", lambda v: 0 <= v <= 1)
   x, t = logits.astype(jnp.float32), targets.astype(jnp.float32)
-  rest = t * _bernoulli.prob(-x) + (1.0 - t) * _bernoulli.prob(x)  # 1 - q
+  rest = t * jax.nn.sigmoid(-x) + (1.0 - t) * jax.nn.sigmoid(x)  # 1 - q
   loss = _bernoulli.power(rest, gamma) * _bernoulli.nll(x, t)
   if alpha is not None:
     loss = loss * (alpha * t + (1.0 - alpha) * (1.0 - t))
@@ -93,12 +94,12 @@ def asymmetric_loss(
     _checks.check_number(f"gamma_{name}", value, "at least 0", lambda v: v >= 0)
   _checks.check_number("clip", clip, "in [0, 1)", lambda v: 0 <= v < 1)
   x, t = logits.astype(jnp.float32), targets.astype(jnp.float32)
-  positive = _bernoulli.power(_bernoulli.prob(-x), gamma_positive)
+  positive = _bernoulli.power(jax.nn.sigmoid(-x), gamma_positive)
   positive = positive * _bernoulli.nll(x, jnp.ones_like(t))
   if clip == 0:
-    m, cost = _bernoulli.prob(x), _bernoulli.nll(x, jnp.zeros_like(t))
+    m, cost = jax.nn.sigmoid(x), _bernoulli.nll(x, jnp.zeros_like(t))
   else:
-    m = jnp.maximum(_bernoulli.prob(x) - clip, 0.0)
+    m = jnp.maximum(jax.nn.sigmoid(x) - clip, 0.0)
     cost = -jnp.log1p(-m)
   negative = _bernoulli.power(m, gamma_negative) * cost
   return (t * positive + (1.0 - t) * negative).mean(axis=-1)

@@ -51,9 +51,10 @@ def fit_lbfgs(
       "max_iterations and tolerance must be >= 0, got "
       f"{max_iterations} and {tolerance}."
     )
-  types = jax.tree.map(jnp.result_type, params)
+  params = jax.tree.map(jnp.asarray, params)
+  types = jax.tree.map(lambda p: p.dtype, params)
   params = jax.tree.map(
-    lambda p: jnp.asarray(p, jnp.promote_types(p.dtype, jnp.float32)), params
+    lambda p: p.astype(jnp.promote_types(p.dtype, jnp.float32)), params
   )
   solver = optax.lbfgs()
   value_and_grad = optax.value_and_grad_from_state(objective)

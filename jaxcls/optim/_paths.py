@@ -40,7 +40,7 @@ def path_mask(pattern: str) -> Callable[[Any], Any]:
 
 # The numbered parts of the models here: vit, resnets, convnet, mlp.
 _LAYERS = r"(?:block|stages/|layers/|convs/|norms/)(\d+)(?:/(\d+))?"
-_INPUT = r"^(stem|positions|class_token|registers|embedding|tokens)"
+_INPUT = r"(?:^|/)(?:stem|stem_norm|positions|cls|prompt|words)\b"
 
 
 def layer_scales(
@@ -92,7 +92,7 @@ def layer_scales(
       f"layer_pattern must match some path, got {layer_pattern!r} and paths "
       f"such as {paths[:4]}."
     )
-  depth = {number: l for l, number in enumerate(order, start=1)}
+  depth = {number: i for i, number in enumerate(order, start=1)}
 
   def layer(path):
     if re.search(input_pattern, path):

@@ -51,6 +51,7 @@ def logistic_gradient(
   >>> print(logistic_gradient(jnp.zeros(1), a, labels, normalized=True))
   [-2.]
   """
+  weights = jnp.asarray(weights)
   signed, margins = _margins(weights, features, labels)
   if normalized:
     share = jax.nn.softmax(jax.nn.log_sigmoid(-margins))
@@ -99,6 +100,7 @@ def perceptron_gradient(
   >>> print(perceptron_gradient(v, a, labels, normalized=True))
   [3.]
   """
+  weights = jnp.asarray(weights)
   signed, margins = _margins(weights, features, labels)
   mistakes = jnp.heaviside(-margins, 0.5)
   count = jnp.maximum(mistakes.sum(), 0.5) if normalized else margins.size
@@ -141,6 +143,7 @@ def descend_until_separated(
   """
   if not step_size > 0:
     raise ValueError(f"step_size must be > 0, got {step_size}.")
+  features, labels = jnp.asarray(features), jnp.asarray(labels)
   separated = lambda w: (_margins(w, features, labels)[1] > 0).all()
 
   def step(carry):
@@ -183,8 +186,8 @@ def hard_margin(
   Differs: nothing known.
 
   >>> mu, w = hard_margin(np.array([[2.0, 1.0], [-2.0, 1.0]]), np.array([1, 0]))
-  >>> print(round(mu, 6), w)
-  2.0 [1. 0.]
+  >>> round(mu, 6), round(w[0], 6).item()
+  (2.0, 1.0)
   """
   import scipy.optimize
 
@@ -245,6 +248,8 @@ def _matmul(a, b):
 def _margins(weights, features, labels):
   """(y_i a_i [n d], y_i a_i . w [n]), float32 or wider."""
   _check(features, labels)
+  # Numpy's float64 becomes float32 here, unless x64 is on.
+  features, labels = jnp.asarray(features), jnp.asarray(labels)
   if weights.shape != features.shape[1:]:
     raise ValueError(
       f"weights must have shape {features.shape[1:]}, one for each column of "

@@ -52,6 +52,7 @@ def sam_perturbation(
   if not (rho >= 0 and eta >= 0):
     raise ValueError(f"rho and eta must be >= 0, got rho {rho} and eta {eta}.")
   up = lambda x: x.astype(jnp.promote_types(x.dtype, jnp.float32))
+  grads, params = jax.tree.map(jnp.asarray, (grads, params))
   grads = jax.tree.map(up, grads)
   if adaptive:
     sizes = _sizes(params, eta, adaptive_pattern)
@@ -66,7 +67,7 @@ def sam_perturbation(
 
 
 def _sizes(params, eta, pattern):
-  """T of ASAM; True in `found` where a path matches."""
+  """T of ASAM, as a pytree like `params`."""
   found = []
 
   def size(keys, p):

@@ -43,8 +43,8 @@ def tract_gradient(
     inverse and is left out.
 
   >>> x = jnp.array([[1.0], [3.0]])
-  >>> print(tract_gradient(x.T @ jnp.ones((2, 1)), x, ridge=1.0))
-  [[0.6666667]]
+  >>> print(tract_gradient(x.T @ jnp.ones((2, 1)), x, ridge=1.0).round(4))
+  [[0.6667]]
   """
   if inputs.ndim != 2 or gradient.shape[:1] != inputs.shape[1:]:
     raise ValueError(
@@ -95,8 +95,9 @@ def tract_dot_general(*, ridge: float) -> Callable:
   >>> dense = tract_dot_general(ridge=1.0)
   >>> numbers = (((1,), (0,)), ((), ()))
   >>> x = jnp.array([[1.0], [3.0]])
-  >>> print(jax.grad(lambda w: dense(x, w, numbers).sum())(jnp.ones((1, 1))))
-  [[0.6666667]]
+  >>> f = lambda kernel: dense(x, kernel, numbers).sum()
+  >>> print(jax.grad(f)(jnp.ones((1, 1))).round(4))
+  [[0.6667]]
   """
   _check_ridge(ridge)
 
@@ -139,8 +140,9 @@ def tract_conv(*, ridge: float) -> Callable:
 
   >>> conv = tract_conv(ridge=1.0)
   >>> x, kernel = jnp.array([[[1.0, 3.0]]]), jnp.ones((1, 1, 1))
-  >>> print(jax.grad(lambda w: conv(x, w, (1,), "VALID").sum())(kernel))
-  [[[0.6666667]]]
+  >>> f = lambda kernel: conv(x, kernel, (1,), "VALID").sum()
+  >>> print(jax.grad(f)(kernel).round(4))
+  [[[0.6667]]]
   """
   _check_ridge(ridge)
 

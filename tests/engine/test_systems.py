@@ -56,4 +56,4 @@ def test_listing_and_filters(capsys):
   assert "jaxcls.learners.Supervised" in out and "configs/" in out
   assert [r["id"] for r in engine.find_systems(family="core")]
   assert cli.main(["systems", "--family", "corr"]) == 2
-  assert "Known: core" in capsys.readouterr().err
+  assert "Known: bags" in capsys.readouterr().err

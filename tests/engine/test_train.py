@@ -233,3 +233,9 @@ def test_best_checkpoint_is_selected_on_val(tiny, tmp_path):
   assert record["val/accuracy"] == values[best]
   evaluated = engine.evaluate_run(str(tmp_path), checkpoint="best")
   assert evaluated["val/accuracy"] == values[best]
+  run = engine.load_run(str(tmp_path), checkpoint="best")
+  val = run.stage.evals["val"]
+  batch = run.transform(val.fetch(val.ids))
+  logits = run.learner.predict(run.net, run.state, batch)["logits"]
+  accuracy = (logits.argmax(-1) == batch["label"]).mean()
+  np.testing.assert_allclose(accuracy, values[best], rtol=1e-6)
