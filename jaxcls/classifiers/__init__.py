@@ -4,6 +4,12 @@ from jaxcls.classifiers._class_count import ClassCount as ClassCount
 from jaxcls.classifiers._class_count import (
   estimate_num_classes as estimate_num_classes,
 )
+from jaxcls.classifiers._gaussian_discriminant import (
+  fit_gaussian_discriminant as fit_gaussian_discriminant,
+)
+from jaxcls.classifiers._gaussian_discriminant import (
+  predict_gaussian_discriminant as predict_gaussian_discriminant,
+)
 from jaxcls.classifiers._knn import fit_knn as fit_knn
 from jaxcls.classifiers._knn import predict_knn as predict_knn
 from jaxcls.classifiers._logistic_regression import (
@@ -13,6 +19,9 @@ from jaxcls.classifiers._logistic_regression import (
   predict_logistic_regression as predict_logistic_regression,
 )
 from jaxcls.classifiers._naive_bayes import fit_naive_bayes as fit_naive_bayes
+from jaxcls.classifiers._naive_bayes import (
+  merge_naive_bayes as merge_naive_bayes,
+)
 from jaxcls.classifiers._naive_bayes import (
   predict_naive_bayes as predict_naive_bayes,
 )

@@ -89,7 +89,7 @@ def focal_loss(
   _checks.check_labels(logits, labels)
   _checks.check_number("gamma", gamma, "at least 0", lambda v: v >= 0)
   log_probs = _log_probs(logits)
-  is_label = jnp.arange(logits.shape[-1]) == labels[..., None]
+  is_label = _softmax.is_label(logits, labels)
   # log(1 - p) from the other classes: the gradient of (1 - p)**gamma is
   # infinite at p = 1 for gamma < 1, that of exp(gamma * log(1 - p)) is not.
   others = jnp.where(is_label, -1e30, log_probs)

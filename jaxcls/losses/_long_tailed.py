@@ -97,9 +97,9 @@ def ldam_loss(
   margins = max_margin * (counts.min() / counts) ** 0.25
   logits = logits.astype(jnp.float32)
   label_logits = _softmax.pick(logits, labels) - margins[labels]
-  is_label = jnp.arange(num_classes) == labels[..., None]
-  logits = jnp.where(is_label, label_logits[..., None], logits)
-  return -_softmax.log_prob(label_logits / temperature, logits / temperature)
+  return _softmax.replaced_label_loss(
+    logits / temperature, label_logits / temperature, labels
+  )
 
 
 def _check_counts(class_counts):

@@ -67,9 +67,9 @@ def asymmetric_loss(
   Args:
     logits: [*b c], any float type; computed in float32.
     targets: [*b c], t, each 0 or 1; other values mix the two terms.
-    gamma_positive: >= 0, no unit; the paper uses 0, its code 1.
-    gamma_negative: >= 0, no unit; both use 4.
-    clip: in [0, 1), a number, probability; both use 0.05.
+    gamma_positive: >= 0, no unit; 1 in the released code.
+    gamma_negative: >= 0, no unit; 4 in the released code.
+    clip: in [0, 1), a number, probability; 0.05 in the released code.
 
   Returns:
     [*b] float32, nats, one value per example: the mean over its c classes.

@@ -106,33 +106,34 @@ def _log_t(log_p, t):
   )
 
 
+def _log_exp_t(u, t):
+  """log exp_t(-u) for u >= 0, t >= 1; t may be traced, and 1."""
+  excess = jnp.asarray(t - 1.0, jnp.float32)
+  is_exp = excess == 0.0
+  log_p = -jnp.log1p(excess * u) / jnp.where(is_exp, 1.0, excess)
+  return jnp.where(is_exp, -u, log_p)
+
+
+def _newton_step(gaps, shift, t):
+  """From a shift below the root of g = sum_k exp_t(-gaps_k - shift) = 1.
+
+  The step is that of g**(1 - t) = 1, a concave function of the shift, linear
+  for equal gaps and for t = 1: it never passes the root.
+  """
+  u = gaps + shift
+  p = jnp.exp(_log_exp_t(u, t))
+  g = p.sum(axis=-1, keepdims=True)
+  slope = (p / (1.0 + (t - 1.0) * u)).sum(axis=-1, keepdims=True)  # sum p**t
+  return shift + _log_t(jnp.log(g), t) * jax.lax.stop_gradient(g**t / slope)
+
+
 def _tempered_log_softmax(logits, t1, t2):
   """log p of the tempered softmax, [*b c] float32."""
   _checks.check_number("t1", t1, "in [0, 1]", lambda v: 0 <= v <= 1)
   _checks.check_number("t2", t2, "at least 1", lambda v: v >= 1)
-  excess = jnp.asarray(t2 - 1.0, jnp.float32)
-  is_exp = excess == 0.0
-  gaps = -_softmax.shifted(logits)
-
-  def log_exp_t(shift):
-    # log exp_t2(-gaps - shift) and p**(t2 - 1), p being that exponential.
-    u = gaps + shift
-    log_p = -jnp.log1p(excess * u) / jnp.where(is_exp, 1.0, excess)
-    return jnp.where(is_exp, -u, log_p), 1.0 / (1.0 + excess * u)
-
-  def newton(shift):
-    # Root of g**(1 - t2) = 1 with g = sum p: a concave function of the shift,
-    # linear for equal logits and for t2 = 1, approached from below.
-    log_p, ratio = log_exp_t(shift)
-    p = jnp.exp(log_p)
-    g = p.sum(axis=-1, keepdims=True)
-    slope = (p * ratio).sum(axis=-1, keepdims=True)  # sum p**t2
-    weight = jax.lax.stop_gradient(g**t2 / slope)
-    return shift + _log_t(jnp.log(g), t2) * weight
-
-  fixed = lambda shift: jax.lax.stop_gradient(newton(shift))
-  shift = jnp.zeros_like(gaps[..., :1])
+  gaps = -_softmax.shifted(logits)  # >= 0
+  fixed, shift = jax.lax.stop_gradient(gaps), jnp.zeros_like(gaps[..., :1])
   for _ in range(_STEPS):
-    shift = fixed(shift)
-  # At the root this step's derivative is that of the root itself.
-  return log_exp_t(newton(shift))[0]
+    shift = _newton_step(fixed, shift, jax.lax.stop_gradient(t2))
+  # At the root the derivative of one more step is that of the root itself.
+  return _log_exp_t(gaps + _newton_step(gaps, shift, t2), t2)

@@ -25,6 +25,11 @@ def pick(values, labels):
   return jnp.take_along_axis(values, labels[..., None], axis=-1)[..., 0]
 
 
+def is_label(values, labels):
+  """[*b c] bool, True at the label of each row."""
+  return jnp.arange(values.shape[-1]) == labels[..., None]
+
+
 def log_prob(label_logits, logits):
   """label_logits - log sum exp(logits): [*b], [*b c] -> [*b]; float32 in."""
   top = jax.lax.stop_gradient(logits.max(axis=-1, keepdims=True))
@@ -35,6 +40,13 @@ def label_log_probs(logits, labels):
   """log softmax(logits)[label] in float32: [*b c], [*b] -> [*b]."""
   logits = logits.astype(jnp.float32)
   return log_prob(pick(logits, labels), logits)
+
+
+def replaced_label_loss(logits, label_logits, labels):
+  """Cross-entropy where the label's logit is another: [*b c], [*b] -> [*b]."""
+  chosen = is_label(logits, labels)
+  logits = jnp.where(chosen, label_logits[..., None], logits)
+  return -log_prob(label_logits, logits)
 
 
 def entropy(x):

@@ -41,7 +41,7 @@ def sam_perturbation(
 
   Source: Foret et al. 2021, arXiv:2010.01412 (SAM); Kwon et al. 2021,
     arXiv:2102.11600 (ASAM).
-  Differs: the norm is bounded below by 1e-12, the codes add 1e-12 or 1e-16;
+  Differs: the norm is bounded below by 1e-24, the codes add 1e-12 or 1e-16;
     ASAM's code normalises what PyTorch calls "weight", which the default
     pattern translates.
 

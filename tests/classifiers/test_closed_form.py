@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import sklearn.discriminant_analysis
 import sklearn.linear_model
 import sklearn.naive_bayes
 import sklearn.neighbors
@@ -19,6 +20,7 @@ from jaxcls import classifiers
 NUM_CLASSES = 3
 # name: (keyword arguments of fit, of predict)
 METHODS = {
+  "gaussian_discriminant": ({"shrinkage": 0.1}, {}),
   "knn": ({}, {"k": 5, "block_size": 7}),
   "logistic_regression": ({"l2": 1.0}, {}),
   "naive_bayes": ({}, {}),
@@ -60,8 +62,12 @@ def centred(logits):
 def test_every_public_name_is_tested():
   public = {n for n, _ in inspect.getmembers(classifiers, inspect.isfunction)}
   pairs = {f"{v}_{n}" for n in METHODS for v in ("fit", "predict")}
-  # Tested in tests/learners/test_class_incremental.py, test_diffusion.py.
-  assert public == pairs | {"calibrate_prototypes", "fit_timestep_weights"}
+  # Tested in tests/learners/test_class_incremental.py, test_diffusion.py, in
+  # test_class_count.py, and below.
+  assert public == pairs | {
+    "calibrate_prototypes", "estimate_num_classes", "fit_timestep_weights",
+    "merge_naive_bayes",
+  }  # fmt: skip
 
 
 @pytest.mark.parametrize("verb", ["fit", "predict"])
@@ -198,6 +204,82 @@ def test_naive_bayes_equals_sklearn():
   close(predict(params, x), expected, rtol=1e-4, atol=1e-3)
 
 
+def test_tied_naive_bayes_is_a_diagonal_lda():
+  x, y = example()
+  params = classifiers.fit_naive_bayes(x, y, num_classes=NUM_CLASSES, tied=True)
+  free = classifiers.fit_naive_bayes(x, y, num_classes=NUM_CLASSES)
+  share = np.bincount(y) / len(y)
+  close(params["var"], np.tile(share @ free["var"], (NUM_CLASSES, 1)))
+  logits = np.asarray(classifiers.predict_naive_bayes(params, x))
+  mean, var = np.asarray(params["mean"]), np.asarray(params["var"][0])
+  linear = x @ (mean / var).T - (mean**2 / var).sum(1) / 2 + np.log(share)
+  close(centred(logits), centred(linear), rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_merged_naive_bayes_is_one_fit(tied):
+  x, y = example()
+  y = np.where(np.arange(60) < 25, y % 2, y)  # the first part lacks a class
+  fit = lambda rows: classifiers.fit_naive_bayes(
+    x[rows], y[rows], num_classes=NUM_CLASSES
+  )
+  merged = classifiers.merge_naive_bayes(
+    fit(slice(25)), fit(slice(25, 60)), tied=tied
+  )
+  whole = classifiers.fit_naive_bayes(x, y, num_classes=NUM_CLASSES, tied=tied)
+  for name in whole:
+    close(merged[name], whole[name], rtol=1e-6, atol=1e-6)
+  with pytest.raises(ValueError, match="b must have means"):
+    other = classifiers.fit_naive_bayes(x[:, :2], y, num_classes=NUM_CLASSES)
+    classifiers.merge_naive_bayes(whole, other)
+
+
+@pytest.mark.parametrize("shrinkage", [0.0, 0.3])
+def test_linear_discriminant_equals_sklearn(shrinkage):
+  x, y = example(n=90)
+  reference = sklearn.discriminant_analysis.LinearDiscriminantAnalysis(
+    solver="lsqr",
+    covariance_estimator=_Shrunk(shrinkage),
+  ).fit(x.astype(np.float64), y)
+  params = classifiers.fit_gaussian_discriminant(
+    x, y, num_classes=NUM_CLASSES, shrinkage=shrinkage, ridge=1e-9
+  )
+  got = classifiers.predict_gaussian_discriminant(params, x)
+  expected = reference.decision_function(x.astype(np.float64))
+  close(centred(got), centred(expected), rtol=1e-3, atol=1e-3)
+
+
+class _Shrunk:
+  """scikit-learn asks it for the covariance of each class."""
+
+  def __init__(self, shrinkage):
+    self.shrinkage = shrinkage
+
+  def fit(self, x):
+    found = np.cov(x.T, bias=True)
+    mu = np.trace(found) / len(found)
+    self.covariance_ = (1 - self.shrinkage) * found
+    self.covariance_ += self.shrinkage * mu * np.eye(len(found))
+    return self
+
+
+def test_quadratic_discriminant_equals_sklearn():
+  x, y = example(n=90)
+  reference = sklearn.discriminant_analysis.QuadraticDiscriminantAnalysis().fit(
+    x.astype(np.float64), y
+  )
+  params = classifiers.fit_gaussian_discriminant(
+    x, y, num_classes=NUM_CLASSES, tied=False, ridge=1e-9
+  )
+  for k in range(NUM_CLASSES):
+    factor = np.asarray(params["cholesky"][k])
+    expected = np.cov(x[y == k].T, bias=True)
+    close(factor @ factor.T, expected, rtol=1e-4, atol=1e-4)
+  got = classifiers.predict_gaussian_discriminant(params, x)
+  said = reference.predict(x.astype(np.float64))
+  assert (np.asarray(got).argmax(1) == said).mean() > 0.97
+
+
 @pytest.mark.parametrize("block_size", [7, 4096])
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 def test_knn_equals_sklearn(metric, block_size):
@@ -324,6 +406,7 @@ def test_wrong_input_raises(name):
   [
     ("ridge", "l2"),
     ("logistic_regression", "l2"),
+    ("gaussian_discriminant", "ridge"),
     ("naive_bayes", "var_smoothing"),
   ],
 )
