@@ -291,7 +291,7 @@ def arcface_loss(
   >>> cosines = jnp.array([[1.0, 0.0]])
   >>> f = arcface_loss
   >>> print(f(cosines, jnp.array([0]), margin=0.5, temperature=0.1))
-  [0.00015422]
+  [0.00015436]
   """
   _checks.check_labels(cosines, labels)
   _checks.check_number(

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.test_util import check_grads
 
 from jaxcls import losses
 
@@ -102,6 +103,12 @@ def test_normaliser_has_converged_for_many_classes():
   ]
   got = hard(0.5, 1.5)(jnp.asarray(x), jnp.asarray(labels))
   close(got, expected, rtol=2e-5)
+
+
+def test_derivatives_of_both_orders_and_of_the_temperature():
+  f = lambda x, t2: losses.bi_tempered_loss(x, LABELS, t1=0.6, t2=t2).sum()
+  order = dict(modes=["rev"], atol=1e-2, rtol=1e-2)
+  check_grads(jax.jit(f), (LOGITS, jnp.float32(1.4)), order=2, **order)
 
 
 def test_traced_temperatures_are_allowed():
