@@ -7,8 +7,8 @@ The mean over a batch of 1024 rows of 1000 classes and its gradient, float32;
 the ordinal losses have 1000 thresholds. Times are process CPU seconds on one
 core, medians of 7 after a warm-up, the contenders of a loss interleaved: only
 ratios within one run mean something. The allocator keeps what is freed, for
-all contenders alike. Where neither library has the function,
-the time stands alone, and over cross-entropy's.
+all contenders alike. Where neither library has the function, its time stands
+alone, and over that of cross-entropy.
 """
 
 import ctypes

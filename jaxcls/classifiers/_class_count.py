@@ -109,8 +109,7 @@ def _score(features, labels, key, *, k, known, inits):
   clusters = ops.kmeans(
     features, num_clusters=k, spherical=True, num_inits=inits, key=key
   )
-  square = (features * features).sum(axis=1, keepdims=True)
-  x = features * jax.lax.rsqrt(jnp.maximum(square, 1e-24))
+  x = ops.unit_norm(features)
   distances = 1 - jnp.matmul(x, clusters.centroids.T, precision="highest")
   nearest = jnp.sort(distances, axis=1)[:, :2]
   own, other = nearest[:, 0], nearest[:, 1]

@@ -1,9 +1,9 @@
 """Prototypes of new classes, moved towards the old ones they resemble."""
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxcls import ops
 from jaxcls.classifiers import _inputs
 
 
@@ -55,13 +55,7 @@ def calibrate_prototypes(
     raise ValueError(
       f"alpha must be in [0, 1] and tau >= 0, got {alpha} and {tau}."
     )
-  new, base = _unit(new_prototypes), _unit(base_prototypes)
+  new, base = ops.unit_norm(new_prototypes), ops.unit_norm(base_prototypes)
   weights = jax.nn.softmax(tau * _inputs.matmul(new, base.T), axis=1)
-  delta = _unit(_inputs.matmul(weights, base))
+  delta = ops.unit_norm(_inputs.matmul(weights, base))
   return (1 - alpha) * new + alpha * delta
-
-
-def _unit(x):
-  x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-  square = (x**2).sum(axis=1, keepdims=True)
-  return x * jax.lax.rsqrt(jnp.maximum(square, 1e-24))

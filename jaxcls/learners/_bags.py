@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from jaxcls import data, losses
+from jaxcls import data, losses, ops
 from jaxcls.learners import _training_state
 
 
@@ -190,10 +190,7 @@ class InstanceClassifier:
     }
 
   def _embed(self, out):
-    z = out[self.embedding].astype(jnp.float32)
-    # A dead layer gives a zero vector, whose norm has no gradient.
-    square = (z * z).sum(axis=-1, keepdims=True)
-    return z * jax.lax.rsqrt(jnp.maximum(square, 1e-24))
+    return ops.unit_norm(out[self.embedding])
 
   def loss(self, net, params, state, batch, key):
     """The three terms, and what the memory takes from this batch."""

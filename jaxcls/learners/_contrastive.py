@@ -146,9 +146,7 @@ class Contrastive:
         f"learner.embedding must name an output, got {self.embedding!r}."
         f"{_lookup.nearest(self.embedding, out)} Add it to model.heads."
       )
-    z = out[self.embedding].astype(jnp.float32)
-    square = (z * z).sum(axis=-1, keepdims=True)
-    return z * jax.lax.rsqrt(jnp.maximum(square, 1e-24))
+    return ops.unit_norm(out[self.embedding])
 
   def _values(self, net, state, batch, z):
     """The objective's values and which of them count."""

@@ -150,10 +150,10 @@ class Discovery:
     flat = jnp.swapaxes(views, 0, 1).reshape(v * b, *views.shape[2:])
     out, stats = net(params, state.stats, flat, train=True, key=key)
     cosines = out["logits"].astype(jnp.float32)
-    z = _unit(out[self.embedding].astype(jnp.float32))
+    z = ops.unit_norm(out[self.embedding])
     step = state.step - state.memory["start"]
     parts = self.parts(
-      cosines, z, _unit(params[self.prototypes].T), labels, step
+      cosines, z, ops.unit_norm(params[self.prototypes].T), labels, step
     )
     w = self.supervised_weight
     unsupervised = (
@@ -218,8 +218,3 @@ class Discovery:
       for name, s in scores.items()
     }
     return {**out, "logits": logits, **pairs}
-
-
-def _unit(x):
-  square = (x * x).sum(axis=-1, keepdims=True)
-  return x * jax.lax.rsqrt(jnp.maximum(square, 1e-24))

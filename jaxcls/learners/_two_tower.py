@@ -176,9 +176,7 @@ def pair_feasibility(
 
   def best(vectors, occurs):
     """[n m]: the largest cosine of vector n to another that occurs with m."""
-    x = vectors.astype(jnp.float32)
-    square = (x * x).sum(axis=-1, keepdims=True)
-    x = x * jax.lax.rsqrt(jnp.maximum(square, 1e-24))
+    x = ops.unit_norm(vectors)
     cosine = jnp.where(jnp.eye(len(x), dtype=bool), -1.0, x @ x.T)
     kept = jnp.where(occurs[None], cosine[:, :, None], -1.0)
     return kept.max(axis=1)

@@ -64,10 +64,7 @@ def groco_loss(
   _check(embeddings, num_negatives, num_positive_views, where)
   num_views = embeddings.shape[1]
   num_positive = num_positive_views or num_views
-  dtype = jnp.float64 if embeddings.dtype == jnp.float64 else jnp.float32
-  z = embeddings.astype(dtype).swapaxes(0, 1)
-  square = (z * z).sum(-1, keepdims=True)
-  z = z * jax.lax.rsqrt(jnp.maximum(square, 1e-24))
+  z = ops.unit_norm(embeddings.swapaxes(0, 1))
   fixed = jax.lax.stop_gradient(z) if stop_gradient else z
   negatives = _negatives(z, fixed, num_negatives, where)
   cosines = jnp.einsum("abd,pbd->abp", z, fixed[:num_positive])

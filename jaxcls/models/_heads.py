@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxcls import _lookup
+from jaxcls import _lookup, ops
 from jaxcls.models import _layers, _net
 
 
@@ -44,7 +44,7 @@ class _Head(nnx.Module):
       x = layer(x)
       x = jax.nn.relu(x if self.norms is None else self.norms[i](x))
     x = self.out(x)
-    return {"out": _layers.unit(x) if self.unit_norm else x}
+    return {"out": ops.unit_norm(x) if self.unit_norm else x}
 
 
 class HeadedNet:

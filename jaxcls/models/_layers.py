@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import PartitionSpec as P
 
-from jaxcls import optim
+from jaxcls import ops, optim
 from jaxcls.models import _init
 
 
@@ -162,12 +162,6 @@ def head(
   )
 
 
-def unit(x: jax.Array, axis: int = -1) -> jax.Array:
-  """Divides by the L2 norm; a zero vector stays zero, its gradient finite."""
-  square = jnp.sum(x * x, axis=axis, keepdims=True)
-  return x * jax.lax.rsqrt(jnp.maximum(square, 1e-24))
-
-
 class CosineLinear(nnx.Module):
   """scale * cos(x, w_c) for each column w_c of the kernel, in float32.
 
@@ -188,8 +182,8 @@ class CosineLinear(nnx.Module):
 
   def __call__(self, x: jax.Array) -> jax.Array:
     """[*b d_in] -> [*b d_out]."""
-    x = unit(x.astype(jnp.float32))
-    return self.scale * (x @ unit(self.kernel.get_value(), axis=0))
+    kernel = ops.unit_norm(self.kernel.get_value(), axis=0)
+    return self.scale * (ops.unit_norm(x) @ kernel)
 
 
 class Dropout(nnx.Module):

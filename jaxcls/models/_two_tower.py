@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxcls import _lookup
+from jaxcls import _lookup, ops
 from jaxcls.models import _convnet, _init, _layers, _net, _resnet, _text, _vit
 
 _IMAGE_TOWERS = {
@@ -32,9 +32,8 @@ class _TwoTower(nnx.Module):
   def __call__(self, x, *, key, tap):
     keys = (None, None) if key is None else jax.random.split(key)
     maps = self.image(x, key=keys[0], tap=tap)["features"]
-    float32 = lambda x: _layers.unit(x.astype(jnp.float32))
-    features = tap("head", float32(self.project(maps)))
-    text = float32(self.text(key=keys[1], tap=tap))
+    features = tap("head", ops.unit_norm(self.project(maps)))
+    text = ops.unit_norm(self.text(key=keys[1], tap=tap))
     scale = jnp.exp(jnp.minimum(self.logit_scale.get_value(), math.log(100)))
     return {
       "features": features,

@@ -45,6 +45,7 @@ from jaxcls.ops.linalg import NMFResult as NMFResult
 from jaxcls.ops.linalg import conjugate_gradient as conjugate_gradient
 from jaxcls.ops.linalg import nmf as nmf
 from jaxcls.ops.linalg import power_iteration as power_iteration
+from jaxcls.ops.linalg import unit_norm as unit_norm
 from jaxcls.ops.sorting import SoftSort as SoftSort
 from jaxcls.ops.sorting import soft_rank as soft_rank
 from jaxcls.ops.sorting import soft_sort as soft_sort

@@ -351,3 +351,18 @@ def test_docstrings_and_annotations_hold():
     with jax.numpy_dtype_promotion("strict"):
       typed = jaxtyped(f, typechecker=beartype)
       jax.eval_shape(lambda call=call, typed=typed: call(typed))
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_unit_norm(dtype):
+  x = jnp.array([[3.0, 4.0], [0.0, 0.0], [1e-3, 0.0]], dtype)
+  got = jax.jit(linalg.unit_norm)(x)
+  assert got.dtype == jnp.float32
+  np.testing.assert_allclose(got, [[0.6, 0.8], [0, 0], [1, 0]], rtol=1e-6)
+  grad = jax.jit(jax.grad(lambda x: linalg.unit_norm(x).sum()))(x)
+  assert jnp.isfinite(grad).all()
+  np.testing.assert_allclose(
+    linalg.unit_norm(x.T, axis=0), got.T, rtol=1e-6, atol=1e-7
+  )
+  with pytest.raises(TypeError, match="floating point"):
+    linalg.unit_norm(jnp.arange(3))

@@ -8,3 +8,4 @@ from jaxcls.ops.linalg._nmf import nmf as nmf
 from jaxcls.ops.linalg._power_iteration import (
   power_iteration as power_iteration,
 )
+from jaxcls.ops.linalg._unit_norm import unit_norm as unit_norm
