@@ -82,9 +82,7 @@ def load_run(workdir: str, *, checkpoint: str = "last") -> LoadedRun:
   with jax.set_mesh(mesh):
     program, state, stage = restore_run(workdir, config, mesh, checkpoint)
   stream = next(iter(stage.streams.values()))
-  return LoadedRun(
-    program.net, state, program.learner, stage, stream.transform
-  )
+  return LoadedRun(program.net, state, program.learner, stage, stream.transform)
 
 
 def _load(workdir: str, overrides: Sequence[str]) -> dict[str, Any]:
