@@ -34,7 +34,7 @@ FITS = {
     x, y, num_classes=c, tied=True, var_smoothing=1e-3, where=w
   ),
   "logistic_regression": lambda x, y, w, c: classifiers.fit_logistic_regression(
-    x, y, num_classes=c, l2=1.0, max_iterations=1000, where=w
+    x, y, num_classes=c, l2=1.0, tolerance=1e-4, where=w
   ),
 }
 PREDICTS = {
