@@ -8,10 +8,12 @@ import pytest
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "Agg")
 flags = os.environ.get("XLA_FLAGS", "")
+# Tiny programs, compiled once each: optimising them costs more than it saves.
+if "backend_optimization_level" not in flags:
+  flags = f"{flags} --xla_backend_optimization_level=0"
 if "host_platform_device_count" not in flags:
-  os.environ["XLA_FLAGS"] = (
-    f"{flags} --xla_force_host_platform_device_count=4".strip()
-  )
+  flags = f"{flags} --xla_force_host_platform_device_count=4"
+os.environ["XLA_FLAGS"] = flags.strip()
 
 CACHE = os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(
   pathlib.Path(tempfile.gettempdir()) / "jaxcls-test-cache"

@@ -36,6 +36,21 @@ from jaxcls.classifiers._prototypes import (
 )
 from jaxcls.classifiers._ridge import fit_ridge as fit_ridge
 from jaxcls.classifiers._ridge import predict_ridge as predict_ridge
+from jaxcls.classifiers._singular_kernel import (
+  dual_activation as dual_activation,
+)
+from jaxcls.classifiers._singular_kernel import (
+  fit_singular_kernel as fit_singular_kernel,
+)
+from jaxcls.classifiers._singular_kernel import (
+  optimal_coefficients as optimal_coefficients,
+)
+from jaxcls.classifiers._singular_kernel import (
+  predict_singular_kernel as predict_singular_kernel,
+)
+from jaxcls.classifiers._singular_kernel import (
+  singular_exponent as singular_exponent,
+)
 from jaxcls.classifiers._timestep_weights import (
   fit_timestep_weights as fit_timestep_weights,
 )

@@ -175,6 +175,8 @@ def _small() -> Iterator[Case]:
 
   yield Case("gaussian", "mahalanobis", f"{n}x{d}, c=10 f32", gaussian, (x, y),
              (0,))  # fmt: skip
+  yield Case("diffusion", "noise_embeddings", f"{n}x{d} f32",
+             ops.noise_embeddings, (x, _array(n), x), (0,))  # fmt: skip
   solve = lambda a, b: ops.conjugate_gradient(
     lambda v: a @ v, b, num_iterations=16
   )

@@ -26,6 +26,7 @@ METHODS = {
   "naive_bayes": ({}, {}),
   "nearest_class_mean": ({}, {}),
   "ridge": ({"l2": 2.0}, {}),
+  "singular_kernel": ({}, {"exponent": 3.0, "block_size": 7}),
 }
 every_method = pytest.mark.parametrize("name", METHODS)
 
@@ -65,8 +66,9 @@ def test_every_public_name_is_tested():
   # Tested in tests/learners/test_class_incremental.py, test_diffusion.py, in
   # test_class_count.py, and below.
   assert public == pairs | {
-    "calibrate_prototypes", "estimate_num_classes", "fit_timestep_weights",
-    "merge_naive_bayes",
+    "calibrate_prototypes", "dual_activation", "estimate_num_classes",
+    "fit_timestep_weights", "merge_naive_bayes", "optimal_coefficients",
+    "singular_exponent",
   }  # fmt: skip
 
 
@@ -278,6 +280,66 @@ def test_quadratic_discriminant_equals_sklearn():
   got = classifiers.predict_gaussian_discriminant(params, x)
   said = reference.predict(x.astype(np.float64))
   assert (np.asarray(got).argmax(1) == said).mean() > 0.97
+
+
+@pytest.mark.parametrize("block_size", [7, 4096])
+def test_singular_kernel_matches_a_loop(block_size):
+  x, y = example()
+  queries, _ = example(20, seed=1)
+  fit, predict = bind("singular_kernel", block_size=block_size)
+  got = jnp.exp(predict(fit(x, y), queries))
+  gap = np.linalg.norm(queries[:, None].astype(float) - x[None], axis=-1)
+  votes = (gap**-3.0) @ np.eye(NUM_CLASSES)[y]
+  close(got, votes / votes.sum(1, keepdims=True), rtol=1e-4)
+
+
+def test_singular_kernel_joins_vote_and_nearest_neighbour():
+  x, y = example()
+  queries, _ = example(20, seed=1)
+  fit, predict = bind("singular_kernel", exponent=1e-4)
+  shares = jnp.exp(predict(fit(x, y), queries))
+  close(shares, np.tile(np.bincount(y) / len(y), (20, 1)), rtol=1e-2)
+  fit, predict = bind("singular_kernel", exponent=200.0)
+  near = sklearn.neighbors.KNeighborsClassifier(1).fit(x, y)
+  found = predict(fit(x, y), queries).argmax(-1)
+  np.testing.assert_array_equal(found, near.predict(queries))
+  # Training rows are met exactly.
+  np.testing.assert_array_equal(predict(fit(x, y), x).argmax(-1), y)
+
+
+@pytest.mark.parametrize("dimension", [1.0, 2.0, 3.0, 5.0])
+def test_optimal_activation_has_the_exponent_of_the_dimension(dimension):
+  coefficients = classifiers.optimal_coefficients(dimension, degree=4)
+  assert abs(sum(a * a for a in coefficients) - 1) < 1e-9
+  got = classifiers.singular_exponent(coefficients)
+  np.testing.assert_allclose(got, dimension, rtol=1e-6)
+
+
+def test_dual_activation_matches_sampling():
+  # phi = (h_1 + h_3) / sqrt 2, h_3(u) = (u^3 - 3 u) / sqrt 6.
+  rng = np.random.default_rng(0)
+  u, w = rng.normal(size=(2, 2_000_000))
+  v = 0.6 * u + 0.8 * w
+  phi = lambda u: (u + (u**3 - 3 * u) / 6**0.5) / 2**0.5
+  coefficients = (0.0, 0.5**0.5, 0.0, 0.5**0.5)
+  got = classifiers.dual_activation(coefficients, jnp.array(0.6))
+  np.testing.assert_allclose(got, (phi(u) * phi(v)).mean(), atol=0.01)
+  np.testing.assert_allclose(got, 0.5 * 0.6 + 0.5 * 0.6**3, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+  "coefficients", [(0.5, 0.75**0.5), (0.0, 0.0, 1.0), (0.0, 1.0), (0.3, 0.3)]
+)
+def test_activations_without_a_singular_kernel(coefficients):
+  with pytest.raises(ValueError, match="coefficients must have"):
+    classifiers.singular_exponent(coefficients)
+
+
+def test_bad_dimensions():
+  with pytest.raises(ValueError, match="degree must be larger"):
+    classifiers.optimal_coefficients(1.0, degree=3)
+  with pytest.raises(ValueError, match="dimension must be at least 1"):
+    classifiers.optimal_coefficients(0.5)
 
 
 @pytest.mark.parametrize("block_size", [7, 4096])
