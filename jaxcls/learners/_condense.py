@@ -151,6 +151,10 @@ class Condense:
 def matching_loss(net, params, synthetic, real, at_once):
   """Distance between the gradients on synthetic and on real images.
 
+  With g(X) the gradient of the mean cross-entropy on X, T the real images and D
+  = `losses.gradient_matching_loss`: DC is sum_c D(g(S_c), g(T_c)), DCC is
+  D(g(S), g(T)); g(T) is the mean of g(T_c), all classes being as large.
+
   Args:
     net: the model, without batch statistics.
     params: its weights.
@@ -161,9 +165,11 @@ def matching_loss(net, params, synthetic, real, at_once):
       classes are summed.
 
   Returns:
-    [] float32.
+    [] float32, no unit.
 
-  Source: Lee et al. 2022, arXiv:2202.02916.
+  Source: Zhao et al. 2021, arXiv:2006.05929 (DC); Lee et al. 2022,
+    arXiv:2202.02916 (DCC).
+  Differs: nothing known; both match the official code (tests).
   """
   classes = jnp.arange(synthetic.shape[0])
 

@@ -77,6 +77,12 @@ def bag_scores(
 def first_in_batch(ids: Int[Array, " n"]) -> Bool[Array, " n"]:
   """True for the first row of each id: repeated ids are padding.
 
+  Args:
+    ids: [n], any integers.
+
+  Returns:
+    [n] bool, as many True as there are different ids.
+
   Source: no paper.
 
   >>> print(first_in_batch(jnp.array([4, 4, 2])))

@@ -7,16 +7,11 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
+from jaxcls import ops
 from jaxcls.losses import _checks, _softmax
 
 # Square of the smallest norm that is divided by.
 _TINY = 1e-24
-
-
-def _unit(x):
-  """Rows over their norm; rows of zeros stay zeros."""
-  square = (x**2).sum(axis=-1, keepdims=True)
-  return x * jax.lax.rsqrt(jnp.maximum(square, _TINY))
 
 
 def _check_prototypes(embeddings, prototypes, labels):
@@ -202,8 +197,7 @@ def normalized_softmax_loss(
   """
   _check_prototypes(embeddings, prototypes, labels)
   _checks.check_number("temperature", temperature, "above 0", lambda v: v > 0)
-  x = _unit(embeddings.astype(jnp.float32))
-  cosines = x @ _unit(prototypes.astype(jnp.float32)).T
+  cosines = ops.unit_norm(embeddings) @ ops.unit_norm(prototypes).T
   logits = cosines / temperature
   return -_softmax.label_log_probs(logits, labels)
 
