@@ -67,6 +67,11 @@ def count_steps(program: _program.Program, stage: scenarios.Stage) -> int:
   """Steps of a stage: its own number, or the config's; 0 where it only fits."""
   if stage.play == "fit":
     return 0
+  if not program.takes_steps():
+    raise _config.ConfigError(
+      f"a stage must be played as 'fit' for {type(program.learner).__name__}, "
+      f"which takes no steps, got {stage.play!r}. Set scenario.play to 'fit'."
+    )
   source = next(iter(stage.streams.values())).source
   return stage.total_steps or program.total_steps(len(source))
 

@@ -130,6 +130,10 @@ class Program:
     memory = self.learner.init(self.net, state, batch, keys[1])
     return state.replace(memory=memory)
 
+  def takes_steps(self) -> bool:
+    """Whether the learner learns from batches, or only fits whole stages."""
+    return hasattr(self.learner, "update") or hasattr(self.learner, "loss")
+
   def make_step(
     self, *, prequential: bool = False
   ) -> Callable[[learners.State, Any], tuple[learners.State, dict]]:
@@ -148,6 +152,9 @@ class Program:
       batch = self.transform(batch, keys[0])
       if hasattr(self.learner, "update"):
         new, metrics = self.learner.update(self.net, state, batch, keys[1])
+      elif not self.takes_steps():
+        # What a learner that only fits does with a batch is to predict it.
+        new, metrics = state, {"logits": self.predict(state, batch)["logits"]}
       else:
         new, metrics = learners.gradient_update(
           self.learner, self.net, state, batch, keys[1],
@@ -242,6 +249,8 @@ def _make_net(section, num_classes, input_shape):
 
 def _schedule(program, section, total_steps) -> optax.Schedule:
   """Turns `warmup_epochs` into steps and calls the named schedule."""
+  if not program.takes_steps():
+    return optax.constant_schedule(0.0)
   num_examples = next(iter(program.streams.values())).source.num_train
   epoch = program.steps_per_epoch(num_examples)
   section = dict(section)

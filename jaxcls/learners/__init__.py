@@ -10,6 +10,7 @@ from jaxcls.learners._class_incremental import (
 )
 from jaxcls.learners._class_incremental import draw_features as draw_features
 from jaxcls.learners._class_incremental import shrink_means as shrink_means
+from jaxcls.learners._closed_form import ClosedForm as ClosedForm
 from jaxcls.learners._condense import Condense as Condense
 from jaxcls.learners._condense import matching_loss as matching_loss
 from jaxcls.learners._contrastive import Contrastive as Contrastive

@@ -30,6 +30,7 @@ class Standard:
     augment: training-time operations.
     views: lists of operations, one a view.
     preprocess: operations in training and evaluation.
+    play: of `Stage`: "fit" takes no step, the learner fits at the end.
   """
 
   source: str
@@ -43,6 +44,7 @@ class Standard:
   augment: Sequence[Mapping[str, Any]] = ()
   views: Sequence[Sequence[Mapping[str, Any]]] = ()
   preprocess: Sequence[Mapping[str, Any]] = ()
+  play: str = "train"
 
   def __post_init__(self):
     """Checks the share that is held out."""
@@ -83,6 +85,7 @@ class Standard:
       evals=evals,
       seen=everything,
       new=everything,
+      play=self.play,
     )
 
   def _stream(self, source: data.Source | data.SourceSpec) -> data.Stream:
