@@ -1,8 +1,22 @@
 """Closed-form classifiers on frozen features."""
 
+from jaxcls.classifiers._boosted_network import (
+  boosted_network_params as boosted_network_params,
+)
+from jaxcls.classifiers._boosted_network import (
+  fit_boosted_network as fit_boosted_network,
+)
+from jaxcls.classifiers._boosted_network import (
+  predict_boosted_network as predict_boosted_network,
+)
 from jaxcls.classifiers._class_count import ClassCount as ClassCount
 from jaxcls.classifiers._class_count import (
   estimate_num_classes as estimate_num_classes,
+)
+from jaxcls.classifiers._deep_kernel import deep_kernel as deep_kernel
+from jaxcls.classifiers._deep_kernel import fit_deep_kernel as fit_deep_kernel
+from jaxcls.classifiers._deep_kernel import (
+  predict_deep_kernel as predict_deep_kernel,
 )
 from jaxcls.classifiers._gaussian_discriminant import (
   fit_gaussian_discriminant as fit_gaussian_discriminant,

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxcls import ops
-from jaxcls.classifiers import _inputs, _knn
+from jaxcls.classifiers import _deep_kernel, _inputs, _knn
 
 
 def fit_singular_kernel(
@@ -122,7 +122,7 @@ def dual_activation(
     correlation: [*b], in [-1, 1].
 
   Returns:
-    [*b] float32.
+    [*b] float32 (float64 for float64 input).
 
   Source: Daniely et al. 2016, arXiv:1602.05897.
   Differs: nothing known.
@@ -130,12 +130,9 @@ def dual_activation(
   >>> print(dual_activation((0.0, 0.6, 0.8), jnp.array([0.0, 0.5, 1.0])))
   [0.   0.34 1.  ]
   """
-  xi = correlation.astype(jnp.float32)
-  total = jnp.zeros_like(xi)
-  # Horner's rule, from the highest power down.
-  for a in reversed(tuple(coefficients)):
-    total = total * xi + a * a
-  return total
+  return _deep_kernel.deep_kernel(
+    correlation, coefficients=coefficients, depth=1, kernel="nngp"
+  )
 
 
 def singular_exponent(coefficients: Sequence[float]) -> float:

@@ -8,6 +8,8 @@ from flax import nnx
 
 from jaxcls.models import _init, _layers, _net
 
+_ACTIVATIONS = ("relu", "sigmoid", "tanh", "gelu", "silu", "identity")
+
 
 class _MLP(nnx.Module):
   def __init__(
@@ -19,6 +21,7 @@ class _MLP(nnx.Module):
     init,
     cosine_scale,
     tract_ridge,
+    activation,
     dtype,
     rngs,
   ):
@@ -38,6 +41,7 @@ class _MLP(nnx.Module):
       ]
     )
     self.dropout = _layers.Dropout(dropout)
+    self.activation = getattr(jax.nn, activation)
     self.head = _layers.head(
       widths[-1],
       num_classes,
@@ -51,7 +55,7 @@ class _MLP(nnx.Module):
     x = tap("stem", x.reshape(x.shape[0], -1).astype(self.dtype))
     for i, layer in enumerate(self.layers):
       layer_key = None if key is None else jax.random.fold_in(key, i)
-      x = self.dropout(jax.nn.relu(layer(x)), layer_key)
+      x = self.dropout(self.activation(layer(x)), layer_key)
       x = _layers.constrain_batch(tap(f"block{i}", x))
     features = tap("head", x)
     return {"features": features, "logits": self.head(features)}
@@ -78,9 +82,10 @@ def mlp(
   cosine_scale: float | None = None,
   init: str | float = "lecun_normal",
   tract_ridge: float | None = None,
+  activation: str = "relu",
   dtype: str = "float32",
 ) -> _net.Net:
-  """Fully connected network with ReLU; inputs are flattened.
+  """Fully connected network; inputs are flattened.
 
   Args:
     num_classes: width of `logits`.
@@ -93,15 +98,24 @@ def mlp(
       starts at zero), or the standard deviation of every kernel's normal.
     tract_ridge: trains the first layer with TrAct's gradient; see
       `optim.tract_gradient`.
+    activation: of the hidden layers, such as "relu", "sigmoid" or "tanh".
     dtype: compute dtype; parameters stay float32.
 
   Returns:
     A Net with `features` [b hidden[-1]] and `logits` [b c]; taps "stem",
     "block0", ..., "head".
+
+  Raises:
+    ValueError: an unknown activation.
   """
+  if activation not in _ACTIVATIONS:
+    raise ValueError(
+      f"activation must be one of {', '.join(_ACTIVATIONS)}, got "
+      f"{activation!r}."
+    )
   d_in = int(np.prod(input_shape))
   make = lambda rngs: _MLP(
     d_in, num_classes, tuple(hidden), dropout, init, cosine_scale, tract_ridge,
-    _layers.as_dtype(dtype), rngs,
+    activation, _layers.as_dtype(dtype), rngs,
   )  # fmt: skip
   return _net.Net(make, num_classes=num_classes, input_shape=input_shape)
