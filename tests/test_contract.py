@@ -44,6 +44,17 @@ def soft(y):
   return 0.7 * one_hot + 0.3 / NUM_CLASSES
 
 
+def mixed(y):
+  """Targets [*b c] of the label and the class after it."""
+  one_hot = lambda y: jax.nn.one_hot(y, NUM_CLASSES, dtype=jnp.float32)
+  return 0.7 * one_hot(y) + 0.3 * one_hot((y + 1) % NUM_CLASSES)
+
+
+def two_copies(x):
+  """Joint logits [*b 2 2*c] of two copies that agree."""
+  return jnp.stack([jnp.repeat(x, 2, axis=-1)] * 2, axis=-2)
+
+
 def fixed_teacher(x):
   """Logits [*b c] that do not depend on the values of x."""
   return jnp.broadcast_to(jnp.array([1.0, 0.0, -2.0], x.dtype), x.shape)
@@ -72,6 +83,10 @@ LOSSES = {
       x, fixed_teacher(x), y, alpha=1.0, beta=8.0, temperature=4.0
     )
   ),
+  "decoupled_mixup_bce_loss": Case(lambda f, x, y: f(x, mixed(y), t=0.5)),
+  "decoupled_mixup_loss": Case(
+    lambda f, x, y: f(x, mixed(y), eta=0.5, power=0.5)
+  ),
   "entropy": Case(lambda f, x, y: f(x)),
   "focal_loss": Case(lambda f, x, y: f(x, y, gamma=0.5)),
   "forward_forward_loss": Case(
@@ -94,6 +109,7 @@ LOSSES = {
     )
   ),
   "log_partition_loss": Case(lambda f, x, y: f(x)),
+  "joint_label_loss": Case(lambda f, x, y: f(two_copies(x), y)),
   "logit_adjusted_loss": Case(lambda f, x, y: f(x, y, jnp.asarray(PRIOR))),
   "logit_normalized_loss": Case(
     lambda f, x, y: f(x, y, jnp.array([0, 1, 1]), temperature=0.5)
@@ -144,16 +160,30 @@ OWN_TESTS = {
     "adaptive_pseudo_labels",
     "mean_entropy_loss",
     "prototype_separation_loss",
+    # tests/losses/test_feature_learning.py
+    "feature_energy",
+    "ridge_signal",
+    # tests/losses/test_separation.py
+    "misfit_normalized_loss",
+    # tests/losses/test_spherical.py
+    "spherical_log_softmax",
+    "taylor_log_softmax",
     # tests/losses/test_semi_supervised.py
     "align_distribution",
     "one_vs_all_loss",
     "open_set_targets",
+    "aggregate_joint_logits",  # tests/losses/test_label_augmentation.py
     "class_balanced_weights",  # tests/losses/test_long_tailed.py
     "class_aware_alignment_loss",  # tests/learners/test_test_time.py
     "correlation_distillation_loss",  # tests/losses/test_distillation.py
+    "focal_supcon_loss",  # tests/losses/test_focal_contrastive.py
     "gradient_matching_loss",  # tests/losses/test_condensation.py
     "groco_loss",  # tests/losses/test_groco.py
+    "region_label_loss",  # tests/losses/test_mixing.py
     "subclass_contrastive_loss",  # tests/losses/test_contrastive.py
+    # tests/losses/test_metric_learning.py
+    "pair_loss",
+    "triplet_loss",
   }
 }
 ROWS = [(p, name) for p, (_, cases) in TABLES.items() for name in cases]

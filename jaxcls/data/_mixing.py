@@ -1,10 +1,10 @@
-"""Mixing of examples within a batch: mixup, CutMix, or one of the two."""
+"""Mixing of examples within a batch: mixup, CutMix, ResizeMix, or a choice."""
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 Inputs = Float[Array, "b ..."]
 Images = Float[Array, "b h w c"]
@@ -154,24 +154,167 @@ def cutmix(
   _check_images(images)
   if alpha == 0:
     return _identity(images, targets)
-  b, height, width, _ = images.shape
+  b = len(images)
   key_weight, key_place = jax.random.split(key)
-  partner = _neighbour(jnp.arange(b, dtype=jnp.int32))
   drawn = _draw_lambda(key_weight, alpha, b, per_example)
-  limit = jnp.array([height, width])
-  rows = b if per_example else 1
-  centre = jax.random.randint(key_place, (rows, 2), 0, limit)
-  half = (limit * jnp.sqrt(1.0 - drawn)[:, None]).astype(int) // 2
-  start = jnp.clip(centre - half, 0, limit)
-  stop = jnp.clip(centre + half, 0, limit)
+  sides = jnp.sqrt(1.0 - drawn)
+  start, stop = _draw_box(key_place, sides, images, per_example)
+  return _paste(images, _neighbour(images), targets, start, stop)
+
+
+def resizemix(
+  images: Images,
+  targets: Targets,
+  key: PRNGKey,
+  *,
+  scope: tuple[float, float] = (0.1, 0.8),
+  per_example: bool = False,
+) -> Mixed:
+  """Pastes a partner's whole image, shrunk; targets mix by the pixels' share.
+
+  The partner is resized to a box with sides floor(W r) and floor(H r), r
+  uniform over the scope, about a uniform centre and clipped at the border: the
+  object that the label names is always in it. `weight` is the exact share of
+  pixels that stayed; the partner of row i is row i - 1, as in `mixup`.
+
+  Args:
+    images: [b h w c] floating point.
+    targets: [b c], rows sum to 1.
+    key: PRNG key.
+    scope: range of r, in [0, 1]; (0, 0) is the identity.
+    per_example: a box for each row instead of one for the batch.
+
+  Raises:
+    ValueError: wrong shapes or types, or a scope out of range.
+
+  Source: Qin et al. 2020, arXiv:2012.11101.
+  Differs: nearest pixels, as common code has it; an odd side loses one pixel
+    in half the centre, as in `cutmix`.
+  """
+  _check(images, targets)
+  _check_images(images)
+  if len(scope) != 2 or not 0 <= scope[0] <= scope[1] <= 1:
+    raise ValueError(
+      f"scope must be (a, b) with 0 <= a <= b <= 1, got {scope}."
+    )
+  key_size, key_place = jax.random.split(key)
+  low, high = scope
+  rows = len(images) if per_example else 1
+  drawn = jax.random.uniform(key_size, (rows,), minval=low, maxval=high)
+  sides = jnp.broadcast_to(drawn, (len(images),))
+  start, stop = _draw_box(key_place, sides, images, per_example)
+  small = jax.vmap(_shrink)(_neighbour(images), start, stop - start)
+  return _paste(images, small, targets, start, stop)
+
+
+def smmix(
+  images: Images,
+  targets: Targets,
+  attention: Float[Array, "b rows columns"],
+  key: PRNGKey,
+  *,
+  scope: tuple[float, float] = (0.25, 0.75),
+) -> tuple[Mixed, Bool[Array, "b rows columns"]]:
+  """Pastes the partner's most attended square over the least attended one.
+
+  A square has s x s tokens, s uniform over floor(low * side), ...,
+  floor(high * side) with side = min(rows, columns), one s for the batch. From
+  all places on the grid of tokens, the partner's is where the attention sums to
+  most, the row's own where it sums to least. Targets mix by the share of
+  tokens; the partner of row i is row i - 1, as in `mixup`.
+
+  Args:
+    images: [b h w c] floating point; rows divide h, columns divide w.
+    targets: [b c], rows sum to 1.
+    attention: [b rows columns], how much each token is attended to.
+    key: PRNG key.
+    scope: range of s / side, in (0, 1].
+
+  Returns:
+    The mixed batch, and which tokens were pasted.
+
+  Raises:
+    ValueError: wrong shapes or types, or a scope out of range.
+
+  Source: Chen et al. 2022, arXiv:2212.12977, sec. 3.2.
+  Differs: the partner is the neighbour, in released code the batch reversed.
+  """
+  _check(images, targets)
+  _check_images(images)
+  (b, h, w, _), grid = images.shape, attention.shape[1:]
+  if attention.ndim != 3 or len(attention) != b or h % grid[0] or w % grid[1]:
+    raise ValueError(
+      f"attention must have shape [{b} rows columns] that divide the image "
+      f"{(h, w)}, got {attention.shape}."
+    )
+  if len(scope) != 2 or not 0 < scope[0] <= scope[1] <= 1:
+    raise ValueError(f"scope must be (a, b) with 0 < a <= b <= 1, got {scope}.")
+  low, high = (max(1, int(min(grid) * share)) for share in scope)
+  size = jax.random.randint(key, (), low, high + 1)
+  sums = _window_sums(attention.astype(jnp.float32), size)
+  place = lambda flat: jnp.stack(jnp.unravel_index(flat, sums.shape[1:]), -1)
+  fits = jnp.isfinite(sums)
+  to = place(jnp.where(fits, sums, jnp.inf).reshape(b, -1).argmin(-1))
+  most = place(jnp.where(fits, sums, -jnp.inf).reshape(b, -1).argmax(-1))
+  patch = jnp.array([h // grid[0], w // grid[1]])
+  move = lambda image, by: jnp.roll(image, by, axis=(0, 1))
+  moved = jax.vmap(move)(_neighbour(images), (to - _neighbour(most)) * patch)
+  inside = _inside(grid[0], to[:, 0], to[:, 0] + size)[:, :, None]
+  inside &= _inside(grid[1], to[:, 1], to[:, 1] + size)[:, None]
+  pixels = jnp.repeat(inside, h // grid[0], axis=1)
+  pixels = jnp.repeat(pixels, w // grid[1], axis=2)[..., None]
+  share = 1.0 - size.astype(jnp.float32) ** 2 / (grid[0] * grid[1])
+  weight = jnp.broadcast_to(share, (b,))
+  partner = _neighbour(jnp.arange(b, dtype=jnp.int32))
+  mixed = jnp.where(pixels, moved, images)
+  return Mixed(mixed, _mix(targets, weight), partner, weight), inside
+
+
+def _window_sums(x, size):
+  """[b r c]: sum of the size x size window from there on; nan beyond."""
+  total = jnp.pad(x, ((0, 0), (1, 0), (1, 0))).cumsum(1).cumsum(2)
+  rows, columns = (jnp.arange(n) for n in x.shape[1:])
+  bottom = jnp.minimum(rows + size, len(rows))
+  right = jnp.minimum(columns + size, len(columns))
+  corner = lambda r, c: total[:, r][:, :, c]
+  sums = corner(bottom, right) - corner(rows, right)
+  sums += corner(rows, columns) - corner(bottom, columns)
+  fits = (rows[:, None] + size <= len(rows)) & (columns + size <= len(columns))
+  return jnp.where(fits, sums, jnp.nan)
+
+
+def _shrink(image, start, sides):
+  """The whole image in the box, nearest pixels; anything outside of it."""
+  for axis in (0, 1):
+    size, side = image.shape[axis], jnp.maximum(sides[axis], 1)
+    # The pixel whose centre is nearest to that of the box's pixel.
+    step = 2 * (jnp.arange(size) - start[axis]) + 1
+    index = jnp.clip(step * size // (2 * side), 0, size - 1)
+    image = jnp.take(image, index, axis=axis)
+  return image
+
+
+def _draw_box(key, sides, images, per_example):
+  """Start and stop [b 2] of a box of these shares of the sides, clipped."""
+  limit = jnp.array(images.shape[1:3])
+  rows = len(images) if per_example else 1
+  centre = jax.random.randint(key, (rows, 2), 0, limit)
+  half = (limit * sides[:, None]).astype(int) // 2
+  clip = lambda corner: jnp.clip(corner, 0, limit)
+  return clip(centre - half), clip(centre + half)
+
+
+def _paste(images, pasted, targets, start, stop):
+  """Mixed of rows with a box of `pasted`, which belongs to the neighbour."""
+  height, width = images.shape[1:3]
   weight = 1.0 - (stop - start).prod(-1).astype(jnp.float32) / (height * width)
   inside_row = _inside(height, start[:, 0], stop[:, 0])
   inside_column = _inside(width, start[:, 1], stop[:, 1])
   box = inside_row[:, :, None, None] & inside_column[:, None, :, None]
   return Mixed(
-    jnp.where(box, _neighbour(images), images),
+    jnp.where(box, pasted, images),
     _mix(targets, weight),
-    partner,
+    _neighbour(jnp.arange(len(images), dtype=jnp.int32)),
     weight,
   )
 

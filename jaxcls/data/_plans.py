@@ -126,6 +126,50 @@ class UniformPlan:
     return self.__dict__ | {"_epochs": {}}
 
 
+def repeated_plan(
+  ids: np.ndarray,
+  *,
+  repeats: np.ndarray,
+  batch_size: int,
+  num_steps: int,
+  seed: int,
+) -> UniformPlan:
+  """A UniformPlan in whose epochs an example comes several times.
+
+  Args:
+    ids: [n] int.
+    repeats: [m] int, >= 0, times an epoch by id: m is above every id.
+    batch_size: at most the sum of the repeats.
+    num_steps: length.
+    seed: >= 0.
+
+  Raises:
+    ValueError: repeats are no counts for these ids.
+
+  >>> plan = repeated_plan(
+  ...   np.array([0, 2]),
+  ...   repeats=np.array([1, 9, 3]),
+  ...   batch_size=4,
+  ...   num_steps=1,
+  ...   seed=0,
+  ... )
+  >>> print(np.sort(plan[0]))
+  [0 2 2 2]
+  """
+  ids, repeats = _check_ids(ids), np.asarray(repeats)
+  if repeats.dtype.kind not in "iu" or repeats.ndim != 1:
+    raise ValueError(
+      f"repeats must be a vector of integers, got {repeats.dtype}"
+      f"{list(repeats.shape)}."
+    )
+  if ids.max() >= len(repeats) or repeats.min(initial=0) < 0:
+    raise ValueError(
+      f"repeats must hold a count >= 0 for every id up to {ids.max()}, got "
+      f"{len(repeats)} from {repeats.min(initial=0)} on."
+    )
+  return UniformPlan(np.repeat(ids, repeats[ids]), batch_size, num_steps, seed)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class SequentialPlan:
   """One pass in the given order; the last batch is padded with -1.

@@ -10,7 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxcls import _lookup
-from jaxcls.data import _array_record, _canvas, _packaged, _readers, _shapes
+from jaxcls.data import (
+  _algorithmic,
+  _array_record,
+  _canvas,
+  _packaged,
+  _readers,
+  _shapes,
+)
 
 PLAIN = {
   "digits": _packaged.digits_table,
@@ -19,6 +26,7 @@ PLAIN = {
   "fashion_mnist": _packaged.fashion_mnist_table,
   "fake": _packaged.fake_table,
   "shapes": _shapes.shapes_table,
+  "group_addition": _algorithmic.group_addition_table,
 }
 PREFIXED = {
   "idx": _readers.idx_table,
@@ -221,6 +229,8 @@ def load_source(name: str, split: str = "train", **options) -> Source:
     fake: shape, num_classes, num_examples, seed; learnable noise.
     shapes: image_size, num_attributes, num_objects, objects_per_image,
       rendering, num_train, num_test; drawn here, columns `attribute`, `object`.
+    group_addition: moduli, train_fraction, seed; all pairs of a finite
+      group's elements, the label is their sum.
     idx:<folder>: num_classes. MNIST's file names, gzipped or not.
     npz:<path>: num_classes. Keys {split}_images or {split}_x, {split}_labels.
     folder:<root>: image_size, channels, on_bad. root/<split>/<class>/<image>.

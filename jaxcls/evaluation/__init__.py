@@ -65,6 +65,9 @@ from jaxcls.evaluation._incremental import (
 from jaxcls.evaluation._incremental import (
   task_accuracy as task_accuracy,
 )
+from jaxcls.evaluation._incremental import (
+  task_aware_accuracy as task_aware_accuracy,
+)
 from jaxcls.evaluation._localization import (
   class_sensitivity as class_sensitivity,
 )
@@ -97,3 +100,7 @@ from jaxcls.evaluation._probes import knn_probe as knn_probe
 from jaxcls.evaluation._probes import linear_probe as linear_probe
 from jaxcls.evaluation._probes import naive_bayes_probe as naive_bayes_probe
 from jaxcls.evaluation._ranking import roc_auc as roc_auc
+from jaxcls.evaluation._scatter import scatter_probe as scatter_probe
+from jaxcls.evaluation._spectrum import (
+  frequency_concentration as frequency_concentration,
+)

@@ -43,6 +43,36 @@ def task_accuracy(
   """
   kept = _kept.kept_rows(logits, labels, where)
   right = logits.argmax(axis=-1) == labels
+  return _mean_of_tasks(right, kept, labels, task_of_class)
+
+
+def task_aware_accuracy(
+  logits: Float[Array, "n c"],
+  labels: Int[Array, " n"],
+  *,
+  task_of_class: Int[Array, " c"],
+  where: Bool[Array, " n"] | None = None,
+) -> Float[Array, " c"]:
+  """Accuracy on the classes of each task, only those of the task competing.
+
+  Args, Returns, Raises: as `task_accuracy`.
+
+  Source: van de Ven & Tolias 2019, arXiv:1904.07734 (task-incremental).
+  Differs: nothing known.
+
+  >>> tasks, y = jnp.array([0, 0, 1]), jnp.array([0, 1])
+  >>> x = jnp.array([[1.0, 0.0, 9.0], [1.0, 0.0, 9.0]])
+  >>> print(task_aware_accuracy(x, y, task_of_class=tasks)[0])
+  0.5
+  """
+  kept = _kept.kept_rows(logits, labels, where)
+  rivals = task_of_class == task_of_class[labels][:, None]
+  right = jnp.where(rivals, logits, -jnp.inf).argmax(axis=-1) == labels
+  return _mean_of_tasks(right, kept, labels, task_of_class)
+
+
+def _mean_of_tasks(right, kept, labels, task_of_class):
+  """Mean of right [n] over the kept rows of each task, [c]."""
   tasks = jnp.where(kept, task_of_class[labels], -1)
   mine = tasks[:, None] == jnp.arange(task_of_class.shape[0])
   total = mine.sum(axis=0)

@@ -1,5 +1,6 @@
 """How one batch or one stage changes the parameters."""
 
+from jaxcls.learners._attention_mixing import AttentionMixing as AttentionMixing
 from jaxcls.learners._bags import BagClassifier as BagClassifier
 from jaxcls.learners._bags import InstanceClassifier as InstanceClassifier
 from jaxcls.learners._class_incremental import (
@@ -17,8 +18,15 @@ from jaxcls.learners._contrastive import Contrastive as Contrastive
 from jaxcls.learners._diffusion import Diffusion as Diffusion
 from jaxcls.learners._discovery import Discovery as Discovery
 from jaxcls.learners._distill import Distill as Distill
+from jaxcls.learners._embedding import (
+  EmbeddingClassifier as EmbeddingClassifier,
+)
 from jaxcls.learners._federated import Federated as Federated
+from jaxcls.learners._fine_tune import FineTune as FineTune
 from jaxcls.learners._forward_forward import ForwardForward as ForwardForward
+from jaxcls.learners._label_augmentation import (
+  LabelAugmentation as LabelAugmentation,
+)
 from jaxcls.learners._noprop import NoProp as NoProp
 from jaxcls.learners._semi_supervised import SemiSupervised as SemiSupervised
 from jaxcls.learners._subclasses import (
@@ -34,3 +42,5 @@ from jaxcls.learners._training_state import gradient_update as gradient_update
 from jaxcls.learners._two_tower import Prompt as Prompt
 from jaxcls.learners._two_tower import TwoTower as TwoTower
 from jaxcls.learners._two_tower import pair_feasibility as pair_feasibility
+from jaxcls.learners._upsampled import Upsampled as Upsampled
+from jaxcls.learners._upsampled import slow_examples as slow_examples

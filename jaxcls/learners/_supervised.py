@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxcls import _lookup, data, losses, models, optim
-from jaxcls.learners import _training_state
+from jaxcls.learners import _mix, _training_state
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,8 +23,12 @@ class Supervised:
       its hyperparameters. Its second parameter says what it wants: `labels`
       or `targets`. A `class_prior` parameter is filled from the stage.
     label_smoothing: for losses of `targets`: uniform share in [0, 1).
-    mixing: None, or a mapping with `name` (mixup, cutmix, mixup_or_cutmix)
-      and its hyperparameters. A loss of labels is mixed by weight.
+    mixing: None, or a mapping with `name` (mixup, cutmix, resizemix,
+      mixup_or_cutmix) and its hyperparameters. A loss of labels is mixed by
+      weight.
+    mixing_at: where a batch is mixed: "input" or names of the model's taps
+      ("stage1", "block0", ...); of several, one is drawn for each batch
+      (manifold mixup).
     regularizers: mappings with `name` (a loss of logits alone), `weight` and
       hyperparameters; weight * mean is added. A negative weight on `entropy`
       is the confidence penalty.
@@ -35,21 +39,27 @@ class Supervised:
       and statistics.
     frozen_stats: the network trains in evaluation mode: statistics as they
       are, no dropout. For a classifier on features that must not change.
+    scores: None, or a function of `jaxcls.losses` of logits alone whose result
+      stands for the logits in predictions: spherical_log_softmax and
+      taylor_log_softmax, whose losses do not rank classes by the logit.
     mask_unseen: hides classes that no stage has brought yet, in the loss and
       in predictions.
 
   Source: EMA: Polyak & Juditsky 1992; confidence penalty: Pereyra et al.
-    2017, arXiv:1701.06548.
+    2017, arXiv:1701.06548; manifold mixup: Verma et al. 2018,
+    arXiv:1806.05236.
   Differs: the EMA starts at the initial weights and has no bias correction.
   """
 
   objective: str | Mapping[str, Any] = "cross_entropy_loss"
   label_smoothing: float = 0.0
   mixing: Mapping[str, Any] | None = None
+  mixing_at: tuple[str, ...] = ("input",)
   regularizers: tuple[Mapping[str, Any], ...] = ()
   gradient: Mapping[str, Any] | None = None
   ema_decay: float = 0.0
   frozen_stats: bool = False
+  scores: str | Mapping[str, Any] | None = None
   mask_unseen: bool = False
 
   def __post_init__(self):
@@ -67,7 +77,12 @@ class Supervised:
       )
     if not 0 <= self.ema_decay < 1:
       raise ValueError(f"ema_decay must be in [0, 1), got {self.ema_decay}.")
-    self._mixing, self._regularizers, self._gradient  # noqa: B018
+    if isinstance(self.mixing_at, str) or not self.mixing_at:
+      raise ValueError(
+        "mixing_at must be a sequence of at least one name, such as "
+        f"('input',), got {self.mixing_at!r}."
+      )
+    self._mixing, self._regularizers, self._gradient, self._scores  # noqa: B018
 
   @functools.cached_property
   def _objective(self):
@@ -96,6 +111,14 @@ class Supervised:
       penalty = _lookup.bind(section, losses, field=field, supplied=("logits",))
       found.append((weight, section["name"], penalty))
     return found
+
+  @functools.cached_property
+  def _scores(self):
+    if self.scores is None:
+      return lambda logits: logits
+    return _lookup.bind(
+      self.scores, losses, field="learner.scores", supplied=("logits",)
+    )
 
   @functools.cached_property
   def _gradient(self):
@@ -139,17 +162,16 @@ class Supervised:
 
   def loss(self, net, params, state, batch, key):
     """Mean objective over the labelled rows, plus the regularisers."""
-    mix_key, net_key = jax.random.split(key)
     where, labels = batch["label"] >= 0, jnp.maximum(batch["label"], 0)
-    inputs, targets = data.inputs(batch), self._targets(labels, net.num_classes)
-    mixed = None
-    if self._mixing is not None:
-      mixed = self._mixing(inputs, targets, mix_key)
-      inputs, targets = mixed.inputs, mixed.targets
-    train = not self.frozen_stats
-    out, stats = net(params, state.stats, inputs, train=train, key=net_key)
+    targets = self._targets(labels, net.num_classes)
+    out, stats, mixed = self._forward(
+      net, params, state.stats, data.inputs(batch), targets, key
+    )
+    targets = targets if mixed is None else mixed.targets
     logits = self._hide_unseen(out["logits"], state.memory)
-    value = lambda x: self._values(x, labels, targets, mixed, state.memory)
+    value = lambda x: self._values(
+      x, labels, targets, mixed, state.memory, where
+    )
     if "sample_logits" in out:  # Multi-sample dropout: the mean of losses.
       samples = self._hide_unseen(out["sample_logits"], state.memory)
       values = jax.vmap(value, in_axes=1)(samples).mean(axis=0)
@@ -162,6 +184,21 @@ class Supervised:
       metrics[name] = losses.mean_where(penalty(logits), where)
       loss = loss + weight * metrics[name]
     return loss, _training_state.Aux(stats, metrics)
+
+  def _forward(self, net, params, stats, inputs, targets, key):
+    """Outputs, statistics, and the mixed batch (None without mixing)."""
+    mix_key, net_key = jax.random.split(key)
+    net = functools.partial(
+      net, params, stats, train=not self.frozen_stats, key=net_key
+    )
+    if self._mixing is None:
+      return *net(inputs), None
+    mixer = _mix.Mixer(self._mixing, self.mixing_at, targets, mix_key)
+    inputs = mixer("input", inputs)
+    # Without a tap a model may run its blocks as one loop.
+    inside = set(self.mixing_at) - {"input"}
+    out, stats = net(inputs, tap=mixer) if inside else net(inputs)
+    return out, stats, mixer.mixed()
 
   def take_gradient(self, value_and_grad, params, *args):
     """((loss, aux), grads), as `gradient` says."""
@@ -183,7 +220,8 @@ class Supervised:
     own = {"params": state.params, "stats": state.stats}
     weights = state.memory.get("ema", own)
     out, _ = net(weights["params"], weights["stats"], data.inputs(batch))
-    return {**out, "logits": self._hide_unseen(out["logits"], state.memory)}
+    logits = self._hide_unseen(out["logits"], state.memory)
+    return {**out, "logits": self._scores(logits)}
 
   def _targets(self, labels, num_classes):
     targets = jax.nn.one_hot(labels, num_classes)
@@ -195,14 +233,17 @@ class Supervised:
       return logits
     return models.mask_logits(logits, memory["seen"])
 
-  def _values(self, logits, labels, targets, mixed, memory):
+  def _values(self, logits, labels, targets, mixed, memory, where):
     """Per-example objective; one of labels is mixed by the images' weight."""
     takes = _lookup.parameters(self._objective)
     prior = (memory["class_prior"],) if "class_prior" in takes else ()
+    # A loss that couples the batch must know which rows count.
+    coupled = {"where": where} if "where" in takes else {}
     if "targets" in takes:
-      return self._objective(logits, targets, *prior)
-    values = self._objective(logits, labels, *prior)
+      return self._objective(logits, targets, *prior, **coupled)
+    values = self._objective(logits, labels, *prior, **coupled)
     if mixed is None:
       return values
-    partner = self._objective(logits, labels[mixed.partner], *prior)
+    other = labels[mixed.partner]
+    partner = self._objective(logits, other, *prior, **coupled)
     return mixed.weight * values + (1 - mixed.weight) * partner

@@ -48,6 +48,11 @@ from jaxcls.losses._distillation import (
 from jaxcls.losses._distillation import (
   norm_direction_loss as norm_direction_loss,
 )
+from jaxcls.losses._feature_learning import feature_energy as feature_energy
+from jaxcls.losses._feature_learning import ridge_signal as ridge_signal
+from jaxcls.losses._focal_contrastive import (
+  focal_supcon_loss as focal_supcon_loss,
+)
 from jaxcls.losses._incremental import (
   logit_normalized_loss as logit_normalized_loss,
 )
@@ -58,6 +63,12 @@ from jaxcls.losses._information import mutual_information as mutual_information
 from jaxcls.losses._information import relative_entropy as relative_entropy
 from jaxcls.losses._information import (
   soft_kl_divergence_loss as soft_kl_divergence_loss,
+)
+from jaxcls.losses._label_augmentation import (
+  aggregate_joint_logits as aggregate_joint_logits,
+)
+from jaxcls.losses._label_augmentation import (
+  joint_label_loss as joint_label_loss,
 )
 from jaxcls.losses._local import forward_forward_loss as forward_forward_loss
 from jaxcls.losses._local import label_denoising_loss as label_denoising_loss
@@ -77,6 +88,13 @@ from jaxcls.losses._margin import (
   normalized_softmax_loss as normalized_softmax_loss,
 )
 from jaxcls.losses._margin import sparsemax_loss as sparsemax_loss
+from jaxcls.losses._metric_learning import pair_loss as pair_loss
+from jaxcls.losses._metric_learning import triplet_loss as triplet_loss
+from jaxcls.losses._mixing import (
+  decoupled_mixup_bce_loss as decoupled_mixup_bce_loss,
+)
+from jaxcls.losses._mixing import decoupled_mixup_loss as decoupled_mixup_loss
+from jaxcls.losses._mixing import region_label_loss as region_label_loss
 from jaxcls.losses._multi_label import asymmetric_loss as asymmetric_loss
 from jaxcls.losses._multi_label import sigmoid_focal_loss as sigmoid_focal_loss
 from jaxcls.losses._ordinal import coral_loss as coral_loss
@@ -94,6 +112,9 @@ from jaxcls.losses._semi_supervised import (
 )
 from jaxcls.losses._semi_supervised import one_vs_all_loss as one_vs_all_loss
 from jaxcls.losses._semi_supervised import open_set_targets as open_set_targets
+from jaxcls.losses._separation import (
+  misfit_normalized_loss as misfit_normalized_loss,
+)
 from jaxcls.losses._soft_targets import (
   binary_cross_entropy_loss as binary_cross_entropy_loss,
 )
@@ -106,7 +127,11 @@ from jaxcls.losses._soft_targets import (
 )
 from jaxcls.losses._sorting import groco_loss as groco_loss
 from jaxcls.losses._spherical import (
+  spherical_log_softmax as spherical_log_softmax,
+)
+from jaxcls.losses._spherical import (
   spherical_softmax_loss as spherical_softmax_loss,
 )
+from jaxcls.losses._spherical import taylor_log_softmax as taylor_log_softmax
 from jaxcls.losses._spherical import taylor_softmax_loss as taylor_softmax_loss
 from jaxcls.losses._spherical import z_loss as z_loss

@@ -246,15 +246,20 @@ def symmetric_cross_entropy_loss(
 
 
 def squared_error_loss(
-  logits: Float[Array, "*b c"], labels: Int[Array, "*b"]
+  logits: Float[Array, "*b c"],
+  labels: Int[Array, "*b"],
+  *,
+  centred: bool = False,
 ) -> Float[Array, "*b"]:
   """Squared error between the raw logits and the one-hot label.
 
-  loss = (1 / c) * sum_k (logits_k - [k == label])**2.
+  loss = (1 / c) * sum_k (logits_k - t_k)**2, t_k = [k == label], centred
+  [k == label] - 1 / c, so that a network without biases can meet it.
 
   Args:
     logits: [*b c], any float type; computed in float32, no softmax.
     labels: [*b], class ids in [0, c); not checked, the values are traced.
+    centred: whether targets sum to 0.
 
   Returns:
     [*b] float32, one value per example, the mean over classes.
@@ -271,4 +276,6 @@ def squared_error_loss(
   """
   _checks.check_labels(logits, labels)
   targets = jax.nn.one_hot(labels, logits.shape[-1], dtype=jnp.float32)
+  if centred:
+    targets = targets - 1 / logits.shape[-1]
   return ((logits.astype(jnp.float32) - targets) ** 2).mean(axis=-1)

@@ -108,10 +108,41 @@ def spherical_softmax_loss(
   """
   _checks.check_labels(logits, labels)
   _checks.check_number("epsilon", epsilon, "more than 0", lambda v: v > 0)
+  return -_pick(_spherical_log_probs(logits, epsilon), labels)
+
+
+def spherical_log_softmax(
+  logits: Float[Array, "*b c"], *, epsilon: float
+) -> Float[Array, "*b c"]:
+  """Log of the spherical softmax, which ranks classes by the squared logit.
+
+  log_probs_k = log (o_k**2 + epsilon) / sum_j (o_j**2 + epsilon).
+
+  Args:
+    logits: [*b c], any float type; computed in float32, float64 stays.
+    epsilon: > 0, bounds the loss where a logit is 0.
+
+  Returns:
+    [*b c] float32 (float64 for float64 logits), nats, at most 0.
+
+  Raises:
+    ValueError: epsilon <= 0.
+
+  Source: de Brebisson & Vincent 2016, arXiv:1511.05042.
+  Differs: nothing known.
+
+  >>> print(spherical_log_softmax(jnp.array([1.0, 0.0]), epsilon=1.0))
+  [-0.4054652 -1.0986123]
+  """
+  _checks.check_number("epsilon", epsilon, "more than 0", lambda v: v > 0)
+  return _spherical_log_probs(logits, epsilon)
+
+
+def _spherical_log_probs(logits, epsilon):
   logits = _wide(logits)
   scale = _scale(logits)
   terms = (logits / scale) ** 2 + jnp.maximum(epsilon / scale / scale, _TINY)
-  return jnp.log(terms.sum(axis=-1)) - jnp.log(_pick(terms, labels))
+  return jnp.log(terms) - jnp.log(terms.sum(axis=-1, keepdims=True))
 
 
 def taylor_softmax_loss(
@@ -142,9 +173,29 @@ def taylor_softmax_loss(
   [1.7917595]
   """
   _checks.check_labels(logits, labels)
+  return -_pick(taylor_log_softmax(logits), labels)
+
+
+def taylor_log_softmax(logits: Float[Array, "*b c"]) -> Float[Array, "*b c"]:
+  """Log of the Taylor softmax, which ranks classes by (1 + logit)**2.
+
+  log_probs_k = log e(o_k) / sum_j e(o_j), e(o) = 1 + o + o**2 / 2.
+
+  Args:
+    logits: [*b c], any float type; computed in float32, float64 stays.
+
+  Returns:
+    [*b c] float32 (float64 for float64 logits), nats, at most 0.
+
+  Source: de Brebisson & Vincent 2016, arXiv:1511.05042.
+  Differs: nothing known.
+
+  >>> print(taylor_log_softmax(jnp.array([2.0, 0.0])))
+  [-0.18232156 -1.7917595 ]
+  """
   logits = _wide(logits)
   scale = _scale(logits)
   # (1 + o)**2 / 2 + 1 / 2: a sum of squares, nothing cancels.
   square = ((1.0 + logits) / scale) ** 2
   terms = square + jnp.maximum(1.0 / scale / scale, _TINY)
-  return jnp.log(terms.sum(axis=-1)) - jnp.log(_pick(terms, labels))
+  return jnp.log(terms) - jnp.log(terms.sum(axis=-1, keepdims=True))

@@ -50,6 +50,8 @@ class _Head(nnx.Module):
 class HeadedNet:
   """A Net whose outputs have one more entry for each further head.
 
+  A head on `tokens` or `maps` is applied to each of them.
+
   The parameters of a head are at "heads/<name>/..."; everything else is the
   net's own. Used as `Net` is.
   """
@@ -91,13 +93,14 @@ class HeadedNet:
     )
     outputs, new = dict(outputs), dict(new)
     for name, head in self.heads.items():
+      x = outputs[self.inputs[name]]
       own, moved = head(
         parts(params, name),
         parts(stats, name),
-        outputs[self.inputs[name]],
+        x.reshape(-1, x.shape[-1]),
         train=train,
       )
-      outputs[name] = own["out"]
+      outputs[name] = own["out"].reshape(*x.shape[:-1], -1)
       new |= _prefixed({name: moved})
     return outputs, new
 

@@ -143,22 +143,28 @@ def head(
   num_classes: int,
   *,
   rngs: nnx.Rngs,
-  kernel_init: Callable | None = None,
+  kernel_init: Callable | str | None = None,
   cosine_scale: float | None = None,
 ) -> nnx.Module:
   """The output layer: zero kernel, so training starts at uniform logits.
 
-  It computes in float32 whatever the body does. With `cosine_scale` it is a
-  `CosineLinear`, which cannot start at zero.
+  `kernel_init` is an initialiser, "zeros" or "lecun_normal". It computes in
+  float32 whatever the body does. With `cosine_scale` it is a `CosineLinear`,
+  which cannot start at zero.
   """
   if cosine_scale is not None:
     return CosineLinear(width, num_classes, scale=cosine_scale, rngs=rngs)
+  named = {"zeros": _init.constant(0.0), "lecun_normal": _init.lecun_normal()}
+  if isinstance(kernel_init, str) and kernel_init not in named:
+    raise ValueError(
+      f"head_init must be one of {', '.join(named)}, got {kernel_init!r}."
+    )
   return linear(
     width,
     num_classes,
     rngs=rngs,
     dtype=jnp.float32,
-    kernel_init=kernel_init or _init.constant(0.0),
+    kernel_init=named.get(kernel_init or "zeros", kernel_init),
   )
 
 

@@ -8,7 +8,15 @@ from flax import nnx
 
 from jaxcls.models import _init, _layers, _net
 
-_ACTIVATIONS = ("relu", "sigmoid", "tanh", "gelu", "silu", "identity")
+_ACTIVATIONS = {
+  "relu": jax.nn.relu,
+  "sigmoid": jax.nn.sigmoid,
+  "tanh": jax.nn.tanh,
+  "gelu": jax.nn.gelu,
+  "silu": jax.nn.silu,
+  "square": jax.numpy.square,
+  "identity": jax.nn.identity,
+}
 
 
 class _MLP(nnx.Module):
@@ -41,7 +49,7 @@ class _MLP(nnx.Module):
       ]
     )
     self.dropout = _layers.Dropout(dropout)
-    self.activation = getattr(jax.nn, activation)
+    self.activation = _ACTIVATIONS[activation]
     self.head = _layers.head(
       widths[-1],
       num_classes,
@@ -98,7 +106,7 @@ def mlp(
       starts at zero), or the standard deviation of every kernel's normal.
     tract_ridge: trains the first layer with TrAct's gradient; see
       `optim.tract_gradient`.
-    activation: of the hidden layers, such as "relu", "sigmoid" or "tanh".
+    activation: of the hidden layers, such as "relu", "sigmoid" or "square".
     dtype: compute dtype; parameters stay float32.
 
   Returns:

@@ -56,7 +56,7 @@ class _Block(nnx.Module):
 class _ResNet(nnx.Module):
   def __init__(
     self, channels, num_classes, depth, width, stem, norm, dropout, samples,
-    cosine_scale, tract_ridge, dtype, rngs,
+    cosine_scale, head_init, tract_ridge, dtype, rngs,
   ):  # fmt: skip
     kind, sizes = _STAGES[depth]
     make_norm = _layers.make_norm(norm, rngs=rngs, dtype=dtype)
@@ -79,8 +79,9 @@ class _ResNet(nnx.Module):
     self.stages = nnx.List(stages)
     self.dropout, self.samples = _layers.Dropout(dropout), samples
     self.head = _layers.head(
-      d_in, num_classes, rngs=rngs, cosine_scale=cosine_scale
-    )
+      d_in, num_classes, rngs=rngs, kernel_init=head_init,
+      cosine_scale=cosine_scale,
+    )  # fmt: skip
     self.dtype = dtype
 
   def __call__(self, x, *, key, tap):
@@ -108,6 +109,7 @@ def resnet(
   stem: str = "small",
   norm: str = "batch",
   cosine_scale: float | None = None,
+  head_init: str = "zeros",
   dropout: float = 0.0,
   dropout_samples: int = 1,
   tract_ridge: float | None = None,
@@ -125,6 +127,8 @@ def resnet(
       "layer".
     cosine_scale: the head gives scale * cos(features, w_c); None: a linear
       map.
+    head_init: of a linear head's kernel, "zeros" or "lecun_normal"; losses
+      that ignore the scale of the logits (z_loss) cannot start at zero.
     dropout: probability of dropping a feature in training.
     dropout_samples: masks that the head is trained on at once (multi-sample
       dropout, Inoue 2019, arXiv:1905.09788); adds `sample_logits` [b m c].
@@ -137,7 +141,7 @@ def resnet(
     "stage1" to "stage4", "head".
 
   Raises:
-    ValueError: unknown depth or stem.
+    ValueError: unknown depth, stem or head_init.
 
   Source: He et al. 2016, arXiv:1512.03385; stride in the 3x3 convolution and
     zero last scale from Goyal et al. 2017, arXiv:1706.02677.
@@ -148,7 +152,7 @@ def resnet(
     raise ValueError(f"stem must be 'imagenet' or 'small', got {stem!r}.")
   make = lambda rngs: _ResNet(
     input_shape[-1], num_classes, depth, width, stem, norm,
-    dropout, dropout_samples, cosine_scale, tract_ridge,
+    dropout, dropout_samples, cosine_scale, head_init, tract_ridge,
     _layers.as_dtype(dtype), rngs,
   )  # fmt: skip
   return _net.Net(make, num_classes=num_classes, input_shape=input_shape)

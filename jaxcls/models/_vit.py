@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from jaxcls import ops
 from jaxcls.models import _init, _layers, _net
 
 # width, depth, heads
@@ -23,10 +24,17 @@ _VARIANTS = {
 
 
 class _Attention(nnx.Module):
-  def __init__(self, width, num_heads, dtype, rngs, remat="none"):
-    self.attend = jax.nn.dot_product_attention
+  """Multi-head attention: softmax, or local linear with a learned ridge."""
+
+  def __init__(self, width, num_heads, dtype, rngs, remat="none", ridge=None):
+    if ridge is None:
+      self.ridge, self.attend = None, jax.nn.dot_product_attention
+    else:
+      # softplus of it is the ridge; log(expm1(ridge)) would overflow.
+      start = np.full(num_heads, ridge + np.log(-np.expm1(-ridge)), np.float32)
+      self.ridge, self.attend = nnx.Param(jnp.asarray(start)), _local_linear
     if remat == "cheap":
-      self.attend = jax.checkpoint(jax.nn.dot_product_attention)
+      self.attend = jax.checkpoint(self.attend)
     linear = lambda: _layers.linear(
       width, width, rngs=rngs, dtype=dtype, kernel_init=_init.xavier_uniform()
     )
@@ -40,8 +48,27 @@ class _Attention(nnx.Module):
       split(self.query(queries)),
       split(self.key(inputs)),
       split(self.value(inputs)),
+      *(() if self.ridge is None else (self.ridge.get_value(),)),
     )
     return self.out(y.reshape(*y.shape[:2], -1))
+
+  def weights(self, queries, inputs):
+    """Softmax weights [b heads t s] in float32."""
+    split = lambda x: x.reshape(*x.shape[:2], self.num_heads, -1)
+    q, k = split(self.query(queries)), split(self.key(inputs))
+    scores = jnp.einsum(
+      "bthd,bshd->bhts", q, k, preferred_element_type=jnp.float32
+    )
+    return jax.nn.softmax(scores / np.sqrt(q.shape[-1]), axis=-1)
+
+
+def _local_linear(query, key, value, ridge):
+  """Local linear attention of queries and keys of norm sqrt(d)."""
+  size = np.sqrt(query.shape[-1])
+  unit = lambda x: (size * ops.unit_norm(x)).astype(value.dtype)
+  return ops.local_linear_attention(
+    unit(query), unit(key), value, ridge=jax.nn.softplus(ridge)
+  )
 
 
 class _FeedForward(nnx.Module):
@@ -62,10 +89,12 @@ class _FeedForward(nnx.Module):
 class _Block(nnx.Module):
   """Pre-norm block: attention, then a feed-forward layer."""
 
-  def __init__(self, width, num_heads, dropout, drop_path, remat, dtype, rngs):
+  def __init__(
+    self, width, num_heads, dropout, drop_path, remat, ridge, dtype, rngs
+  ):
     norm = _layers.make_norm("layer", rngs=rngs, dtype=dtype)
     self.norm1, self.norm2 = norm(width), norm(width)
-    self.attn = _Attention(width, num_heads, dtype, rngs, remat)
+    self.attn = _Attention(width, num_heads, dtype, rngs, remat, ridge)
     self.mlp = _FeedForward(width, 4 * width, dtype, rngs, remat)
     self.remat = remat
     self.dropout = _layers.Dropout(dropout)
@@ -79,6 +108,11 @@ class _Block(nnx.Module):
     y = self._normalize(self.norm2, x)
     y = self.dropout(self.mlp(y), keys[2])
     return _layers.constrain_batch(x + self.drop_path(y, keys[3]))
+
+  def attention(self, x):
+    """Weights of its attention, [b heads n n]."""
+    y = self.norm1(x)
+    return self.attn.weights(y, y)
 
   def _normalize(self, norm, x):
     if self.remat != "cheap":
@@ -107,14 +141,15 @@ class _MAPHead(nnx.Module):
 class _ViT(nnx.Module):
   def __init__(
     self, input_shape, num_classes, size, patch, pool, positions, num_prompts,
-    dropout, drop_path, scan_blocks, remat, cosine_scale, tract_ridge, dtype,
-    rngs,
+    dropout, drop_path, scan_blocks, remat, cosine_scale, tract_ridge,
+    return_attention, ridge, dtype, rngs,
   ):  # fmt: skip
     width, depth, num_heads = size
     grid = (input_shape[0] // patch, input_shape[1] // patch)
     self.patch, self.pool, self.dtype = patch, pool, dtype
     self.depth, self.scan, self.remat = depth, scan_blocks, remat
     self.grid, self.num_tokens = grid, grid[0] * grid[1]
+    self.return_attention = return_attention
     # A patch embedding is a reshape and one matrix product: on CPU much
     # cheaper to differentiate than the equal strided convolution.
     self.stem = _layers.linear(
@@ -133,7 +168,7 @@ class _ViT(nnx.Module):
     )
     rates = np.linspace(0.0, drop_path, depth)
     make = lambda rate: _Block(
-      width, num_heads, dropout, float(rate), remat, dtype, rngs
+      width, num_heads, dropout, float(rate), remat, ridge, dtype, rngs
     )
     if scan_blocks:
       self.blocks = _stack([make(drop_path) for _ in range(depth)])
@@ -146,7 +181,7 @@ class _ViT(nnx.Module):
     )
 
   def __call__(self, x, *, key, tap):
-    x = self._run_blocks(tap("stem", self._embed(x)), key, tap)
+    x, attention = self._run_blocks(tap("stem", self._embed(x)), key, tap)
     x = self.norm(x)
     tokens = x[:, -self.num_tokens :]
     if self.pool == "cls":
@@ -157,7 +192,10 @@ class _ViT(nnx.Module):
       features = tokens.mean(axis=1)
     features = tap("head", features)
     logits = self.head(features)
-    return {"features": features, "logits": logits, "tokens": tokens}
+    outputs = {"features": features, "logits": logits, "tokens": tokens}
+    if attention is not None:
+      outputs["attention"] = attention
+    return outputs
 
   def _embed(self, x):
     b, h, w, c = x.shape
@@ -184,16 +222,19 @@ class _ViT(nnx.Module):
     call = lambda graph, p, x, key: nnx.merge(graph, p)(x, key)
     if self.remat == "block":
       call = jax.checkpoint(call, static_argnums=0)
-    if self.scan and tap is _net.identity:
+    if self.scan and tap is _net.identity and not self.return_attention:
       step = lambda x, pk: (call(graph, pk[0], x, pk[1]), None)
-      return jax.lax.scan(step, x, (stacked, keys))[0]
+      return jax.lax.scan(step, x, (stacked, keys))[0], None
     for i in range(self.depth):
       if self.scan:
         p = jax.tree.map(lambda leaf, i=i: leaf[i], stacked)
       else:
         graph, p = pairs[i]
+      before = x
       x = tap(f"block{i}", call(graph, p, x, None if keys is None else keys[i]))
-    return x
+    if not self.return_attention:
+      return x, None
+    return x, nnx.merge(graph, p).attention(before)
 
 
 def _stack(modules: list) -> nnx.Module:
@@ -229,6 +270,8 @@ def vit(
   scan_blocks: bool = False,
   remat: str = "none",
   tract_ridge: float | None = None,
+  return_attention: bool = False,
+  local_linear_ridge: float | None = None,
   dtype: str = "float32",
 ) -> _net.Net:
   """Vision transformer (pre-norm).
@@ -258,11 +301,14 @@ def vit(
       "block" (everything: less still, for a quarter more FLOPs).
     tract_ridge: trains the patch embedding with TrAct's gradient; see
       `optim.tract_gradient`.
+    return_attention: adds `attention` [b heads t t], the softmax weights of
+      the last block over all its tokens, patches last; computed beside the
+      block's own, and not at all by who does not use it.
     dtype: compute dtype; parameters stay float32.
 
   Returns:
-    A Net with `features` [b d], `logits` [b c] and `tokens` [b n d] (patches
-    only); taps "stem", "block0", ..., "head".
+    A Net with `features` [b d], `logits` [b c], `tokens` [b n d] (patches
+    only) and maybe `attention`; taps "stem", "block0", ..., "head".
 
   Raises:
     ValueError: unknown variant, pool or positions; patch does not divide the
@@ -288,10 +334,15 @@ def vit(
     raise ValueError(
       f"remat must be 'none', 'cheap' or 'block', got {remat!r}."
     )
+  if local_linear_ridge is not None and not local_linear_ridge > 0:
+    raise ValueError(
+      f"local_linear_ridge must be above 0, got {local_linear_ridge}."
+    )
   make = lambda rngs: _ViT(
     tuple(input_shape), num_classes, size, patch, pool, positions,
     num_prompts, dropout, drop_path, scan_blocks, remat, cosine_scale,
-    tract_ridge, _layers.as_dtype(dtype), rngs,
+    tract_ridge, return_attention, local_linear_ridge,
+    _layers.as_dtype(dtype), rngs,
   )  # fmt: skip
   return _net.Net(make, num_classes=num_classes, input_shape=input_shape)
 

@@ -37,6 +37,16 @@ def test_hand_values():
   assert got == pytest.approx(expected)
 
 
+def test_only_classes_of_the_task_compete():
+  got = evaluation.evaluate_predictions(
+    LOGITS + np.array([0, 0.1, 0, 0, 0]), LABELS,
+    metrics=["task_aware_accuracy"], stage=STAGE,
+  )  # fmt: skip
+  # Taken for another task's class, a row falls to the best of its own.
+  expected = {0: 1.0, 1: 1.0, 2: 1.0}
+  assert got == {f"task_aware_accuracy/{k}": v for k, v in expected.items()}
+
+
 def test_stage_must_be_given():
   with pytest.raises(ValueError, match="needs task_of_class of the stage"):
     evaluation.evaluate_predictions(LOGITS, LABELS, metrics=["task_accuracy"])

@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxcls import learners, losses, models
+from jaxcls import data, learners, losses, models
 
 SHAPE, KEY = (4, 4, 1), jax.random.key(0)
 IMAGES = jax.random.uniform(KEY, (6, *SHAPE))
@@ -50,6 +51,15 @@ def test_unlabelled_rows_do_not_count(net):
   np.testing.assert_allclose(aux.metrics["accuracy"], right, rtol=1e-6)
 
 
+def test_scores_stand_for_the_logits_in_predictions(net):
+  scores = dict(name="spherical_log_softmax", epsilon=0.1)
+  learner = learners.Supervised(scores=scores)
+  state = start(net, learner)
+  out = learner.predict(net, state, BATCH)
+  want = losses.spherical_log_softmax(logits_of(net, state), epsilon=0.1)
+  np.testing.assert_allclose(out["logits"], want, rtol=1e-6)
+
+
 def test_soft_targets_with_smoothing_equal_the_smoothed_loss(net):
   soft = learners.Supervised(
     objective="soft_cross_entropy_loss", label_smoothing=0.1
@@ -78,6 +88,48 @@ def test_mixing_labels_by_weight_equals_mixing_targets(net):
   plain = loss_of(net, learners.Supervised(), state)[0]
   np.testing.assert_allclose(values[0], values[1], rtol=1e-5)
   assert abs(float(values[0] - plain)) > 1e-4
+
+
+def test_mixing_at_a_tap_mixes_the_activation(net):
+  batch = {"image": IMAGES[:4], "label": LABELS[:4]}
+  targets = jax.nn.one_hot(LABELS[:4], 3)
+  state = start(net, learners.Supervised())
+  params = state.params
+
+  @functools.partial(jax.jit, static_argnums=1)
+  def want(key, place):
+    mix = functools.partial(data.mixup, alpha=1.0)
+    if place == "input":
+      mixed = mix(batch["image"], targets, key)
+      logits = net(params, state.stats, mixed.inputs)[0]["logits"]
+    else:
+      features = net(params, state.stats, batch["image"])[0]["features"]
+      mixed = mix(features, targets, key)
+      logits = mixed.inputs @ params["head/kernel"] + params["head/bias"]
+    return losses.soft_cross_entropy_loss(logits, mixed.targets).mean()
+
+  def loss(places):
+    learner = learners.Supervised(
+      objective="soft_cross_entropy_loss",
+      mixing=dict(name="mixup", alpha=1.0),
+      mixing_at=places,
+    )
+    return jax.jit(lambda key: learner.loss(net, params, state, batch, key)[0])
+
+  mix_key, _ = jax.random.split(KEY)
+  for place in ("input", "head"):
+    got = loss((place,))(KEY)
+    np.testing.assert_allclose(got, want(mix_key, place), rtol=1e-5)
+  # Of two places one is drawn for each batch.
+  either, drawn = loss(("input", "head")), set()
+  for key in jax.random.split(KEY, 8):
+    mix_key = jax.random.split(jax.random.split(key)[0])[0]
+    gaps = [abs(either(key) - want(mix_key, p)) for p in ("input", "head")]
+    assert min(gaps) < 1e-5
+    drawn.add(int(np.argmin(gaps)))
+  assert drawn == {0, 1}
+  with pytest.raises(ValueError, match="Did you mean 'head'"):
+    loss(("heads",))(KEY)
 
 
 def test_regularizer_is_added_and_logged(net):
@@ -137,6 +189,7 @@ def test_class_prior_comes_from_the_stage(net):
     (dict(objective="focal"), "Did you mean 'focal_loss'"),
     (dict(label_smoothing=1.0, objective="soft_cross_entropy_loss"), r"\[0, 1"),
     (dict(ema_decay=1.0), r"ema_decay must be in \[0, 1\), got 1.0"),
+    (dict(mixing_at="head"), "mixing_at must be a sequence"),
     (dict(mixing=dict(name="mixup")), "learner.mixing.alpha must be given"),
     (dict(regularizers=(dict(name="entropi"),)), "Did you mean 'entropy'"),
   ],

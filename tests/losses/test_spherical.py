@@ -74,6 +74,24 @@ def test_taylor_softmax_matches_hand_value():
   np.testing.assert_allclose(got, [-math.log(2.5 / (2.5 + 1.0 + 1.0))], 1e-6)
 
 
+def test_log_softmaxes_are_distributions_that_the_losses_pick_from():
+  o = 3 * jnp.asarray(np.random.default_rng(0).normal(size=(5, 7)), jnp.float32)
+  y = jnp.arange(5)
+  pick = lambda log_probs: -log_probs[jnp.arange(5), y]
+  spherical = losses.spherical_log_softmax(o, epsilon=0.1)
+  want = losses.spherical_softmax_loss(o, y, epsilon=0.1)
+  np.testing.assert_allclose(pick(spherical), want, rtol=1e-6)
+  np.testing.assert_array_equal(spherical.argmax(-1), jnp.abs(o).argmax(-1))
+  taylor = losses.taylor_log_softmax(o)
+  want = losses.taylor_softmax_loss(o, y)
+  np.testing.assert_allclose(pick(taylor), want, rtol=1e-6)
+  for log_probs in (spherical, taylor):
+    np.testing.assert_allclose(jnp.exp(log_probs).sum(-1), 1, rtol=1e-6)
+    assert log_probs.dtype == jnp.float32
+  grads = jax.grad(lambda o: losses.taylor_log_softmax(o)[0, 0])(1e4 * o)
+  assert jnp.isfinite(grads).all()
+
+
 def test_taylor_softmax_is_softmax_for_small_logits():
   o = 0.01 * jnp.asarray(np.random.default_rng(0).normal(size=(5, 7)))
   y = jnp.arange(5)

@@ -267,3 +267,25 @@ def test_bad_inputs_name_the_fix():
     net(params, stats, IMAGES)
   with pytest.raises(ValueError, match="pattern must match"):
     models.select(params, "nothing")
+
+
+def test_vit_local_linear_attention_learns_its_ridge():
+  make = lambda **settings: models.vit(
+    num_classes=3, input_shape=(8, 8, 1), variant="mu/4", **settings
+  )
+  net = make(local_linear_ridge=1e4)
+  params, stats = net.init(jax.random.key(0))
+  x = jax.random.normal(jax.random.key(1), (2, 8, 8, 1))
+  run = lambda p: net(p, stats, x)[0]["tokens"]
+  path = "block0/attn/ridge"
+  np.testing.assert_allclose(jax.nn.softplus(params[path]), 1e4, rtol=1e-3)
+  grads = jax.jit(jax.grad(lambda p: (run(p) ** 2).mean()))(
+    {**params, path: jnp.zeros_like(params[path])}
+  )
+  assert jnp.abs(grads[path]).max() > 0
+  # A ridge this large is softmax attention: more of it changes nothing.
+  assert path not in make().param_shapes
+  far = run({**params, path: 2 * params[path]})
+  np.testing.assert_allclose(jax.jit(run)(params), far, atol=1e-3)
+  with pytest.raises(ValueError, match="local_linear_ridge must be above 0"):
+    make(local_linear_ridge=0.0)
