@@ -14,6 +14,7 @@ from jaxcls.data import (
   _algorithmic,
   _array_record,
   _canvas,
+  _clicks,
   _packaged,
   _readers,
   _shapes,
@@ -26,6 +27,7 @@ PLAIN = {
   "fashion_mnist": _packaged.fashion_mnist_table,
   "fake": _packaged.fake_table,
   "shapes": _shapes.shapes_table,
+  "clicks": _clicks.clicks_table,
   "group_addition": _algorithmic.group_addition_table,
 }
 PREFIXED = {
@@ -229,6 +231,8 @@ def load_source(name: str, split: str = "train", **options) -> Source:
     fake: shape, num_classes, num_examples, seed; learnable noise.
     shapes: image_size, num_attributes, num_objects, objects_per_image,
       rendering, num_train, num_test; drawn here, columns `attribute`, `object`.
+    clicks: num_features, smallest, largest, zipf, num_examples; categorical
+      features with planted effects, made here.
     group_addition: moduli, train_fraction, seed; all pairs of a finite
       group's elements, the label is their sum.
     idx:<folder>: num_classes. MNIST's file names, gzipped or not.

@@ -2,6 +2,8 @@
 
 from jaxcls.models._convnet import convnet as convnet
 from jaxcls.models._denoiser import denoiser as denoiser
+from jaxcls.models._embedding_mlp import embedding_mlp as embedding_mlp
+from jaxcls.models._embedding_mlp import hash_ids as hash_ids
 from jaxcls.models._heads import add_heads as add_heads
 from jaxcls.models._label_denoiser import label_denoiser as label_denoiser
 from jaxcls.models._layers import constrain_batch as constrain_batch

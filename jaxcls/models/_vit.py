@@ -338,6 +338,11 @@ def vit(
     raise ValueError(
       f"local_linear_ridge must be above 0, got {local_linear_ridge}."
     )
+  if local_linear_ridge is not None and return_attention:
+    raise ValueError(
+      "return_attention must be False with local_linear_ridge, whose weights "
+      "are no probabilities, got True."
+    )
   make = lambda rngs: _ViT(
     tuple(input_shape), num_classes, size, patch, pool, positions,
     num_prompts, dropout, drop_path, scan_blocks, remat, cosine_scale,
