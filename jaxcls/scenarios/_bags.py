@@ -50,12 +50,8 @@ class Bags:
   preprocess: Sequence[Mapping[str, Any]] = ()
 
   def _whole(self) -> _standard.Standard:
-    own = {f.name for f in dataclasses.fields(self)}
-    shared = {f.name for f in dataclasses.fields(_standard.Standard)} & own
     sampler = dict(name="bag_plan", bags_per_step=self.bags_per_step)
-    return _standard.Standard(
-      sampler=sampler, **{k: getattr(self, k) for k in shared}
-    )
+    return _standard.whole(self, sampler=sampler)
 
   def templates(self) -> dict[str, data.Stream]:
     """The stream over a spec."""

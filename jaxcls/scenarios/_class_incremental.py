@@ -69,9 +69,7 @@ class ClassIncremental:
     self._whole()
 
   def _whole(self) -> _standard.Standard:
-    """The same data without stages; it checks and loads them."""
-    shared = {f.name for f in dataclasses.fields(_standard.Standard)}
-    return _standard.Standard(**{k: getattr(self, k) for k in shared})
+    return _standard.whole(self)
 
   def templates(self) -> dict[str, data.Stream]:
     """The first stage's stream over a spec."""

@@ -59,10 +59,7 @@ class CompositionalZeroShot:
         )
 
   def _whole(self) -> _standard.Standard:
-    own = {f.name for f in dataclasses.fields(self)}
-    shared = {f.name for f in dataclasses.fields(_standard.Standard)} & own
-    kept = {k: getattr(self, k) for k in shared - {"subset"}}
-    return _standard.Standard(**kept)
+    return _standard.whole(self, subset=None)
 
   def templates(self) -> dict[str, data.Stream]:
     """The stream over a spec."""

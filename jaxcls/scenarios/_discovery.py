@@ -71,9 +71,7 @@ class Discovery:
       )
 
   def _whole(self) -> _standard.Standard:
-    own = {f.name for f in dataclasses.fields(self)}
-    shared = {f.name for f in dataclasses.fields(_standard.Standard)} & own
-    return _standard.Standard(**{k: getattr(self, k) for k in shared})
+    return _standard.whole(self)
 
   def _order(self, num_classes: int) -> np.ndarray:
     """[c] class ids of the source, old ones first."""

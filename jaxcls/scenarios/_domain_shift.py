@@ -54,9 +54,7 @@ class DomainShift:
       )
 
   def _whole(self) -> _standard.Standard:
-    own = {f.name for f in dataclasses.fields(self)}
-    shared = {f.name for f in dataclasses.fields(_standard.Standard)} & own
-    return _standard.Standard(**{k: getattr(self, k) for k in shared})
+    return _standard.whole(self)
 
   def templates(self) -> dict[str, data.Stream]:
     """The stream over a spec."""

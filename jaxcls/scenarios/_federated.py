@@ -49,15 +49,11 @@ class Federated:
       )
 
   def _whole(self) -> _standard.Standard:
-    own = {f.name for f in dataclasses.fields(self)}
-    shared = {f.name for f in dataclasses.fields(_standard.Standard)} & own
     sampler = dict(
       name="client_plan",
       clients_per_round=self.clients_per_round or self.num_clients,
     )
-    return _standard.Standard(
-      sampler=sampler, **{k: getattr(self, k) for k in shared}
-    )
+    return _standard.whole(self, sampler=sampler)
 
   def templates(self) -> dict[str, data.Stream]:
     """The stream over a spec."""

@@ -59,9 +59,7 @@ class SemiSupervised:
         )
 
   def _whole(self) -> _standard.Standard:
-    own = {f.name for f in dataclasses.fields(self)}
-    shared = {f.name for f in dataclasses.fields(_standard.Standard)} & own
-    return _standard.Standard(**{k: getattr(self, k) for k in shared})
+    return _standard.whole(self)
 
   def _known(self, num_classes: int) -> list[int]:
     known = self.known_classes

@@ -98,6 +98,13 @@ class Standard:
     )
 
 
+def whole(scenario: Any, **more: Any) -> Standard:
+  """The Standard that shares a scenario's fields: it checks and loads them."""
+  own = {f.name for f in dataclasses.fields(scenario)}
+  shared = {f.name for f in dataclasses.fields(Standard)} & own - more.keys()
+  return Standard(**{k: getattr(scenario, k) for k in shared}, **more)
+
+
 def choose_rows(
   subset: Mapping[str, Any], labels: np.ndarray, seed: int
 ) -> np.ndarray:
