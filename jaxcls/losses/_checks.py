@@ -30,3 +30,21 @@ def check_number(name, value, condition, holds):
   """Raises ValueError unless holds(value); a traced value is not checked."""
   if isinstance(value, int | float) and not holds(value):
     raise ValueError(f"{name} must be {condition}, got {value}.")
+
+
+def check_embeddings(embeddings, labels, where=None):
+  """Raises unless they are [n d] floats, [n] integers and [n] bool."""
+  if not jnp.issubdtype(embeddings.dtype, jnp.floating):
+    raise TypeError(
+      f"embeddings must be floating point, got {embeddings.dtype}."
+    )
+  if embeddings.ndim != 2:
+    raise ValueError(
+      f"embeddings must have shape [n d], got {embeddings.shape}."
+    )
+  check_labels(embeddings, labels)
+  if where is None:
+    return
+  if where.dtype != jnp.bool_:
+    raise TypeError(f"where must be bool, got {where.dtype}.")
+  check_same_shape("where", where, "labels", labels)

@@ -59,7 +59,7 @@ def focal_supcon_loss(
   >>> print(f"{loss[0]:.4f}")
   0.0842
   """
-  _check(embeddings, labels, where)
+  _checks.check_embeddings(embeddings, labels, where)
   _checks.check_number("temperature", temperature, "above 0", lambda v: v > 0)
   _checks.check_number(
     "gamma", gamma, "0 or at least 1", lambda v: v == 0 or v >= 1
@@ -84,21 +84,3 @@ def focal_supcon_loss(
   sums = jnp.where(positives, values, 0).sum(axis=1)
   count = positives.sum(axis=1) if mean_over == "positives" else keep.sum()
   return jnp.where(some, sums / jnp.maximum(count, 1), 0)
-
-
-def _check(embeddings, labels, where):
-  """Raises for what would broadcast, or be wrong, in silence."""
-  if not jnp.issubdtype(embeddings.dtype, jnp.floating):
-    raise TypeError(
-      f"embeddings must be floating point, got {embeddings.dtype}."
-    )
-  if embeddings.ndim != 2:
-    raise ValueError(
-      f"embeddings must have shape [n d], got {embeddings.shape}."
-    )
-  _checks.check_labels(embeddings, labels)
-  if where is None:
-    return
-  if where.dtype != jnp.bool_:
-    raise TypeError(f"where must be bool, got {where.dtype}.")
-  _checks.check_same_shape("where", where, "labels", labels)

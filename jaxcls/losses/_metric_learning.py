@@ -117,20 +117,9 @@ def pair_loss(
 
 def _pairs(embeddings, labels, where):
   """Squared distances [n n], and which pairs are alike and which are not."""
-  if not jnp.issubdtype(embeddings.dtype, jnp.floating):
-    raise TypeError(
-      f"embeddings must be floating point, got {embeddings.dtype}."
-    )
-  if embeddings.ndim != 2:
-    raise ValueError(
-      f"embeddings must have shape [n d], got {embeddings.shape}."
-    )
-  _checks.check_labels(embeddings, labels)
+  _checks.check_embeddings(embeddings, labels, where)
   if where is None:
     where = jnp.ones(labels.shape, bool)
-  if where.dtype != jnp.bool_:
-    raise TypeError(f"where must be bool, got {where.dtype}.")
-  _checks.check_same_shape("where", where, "labels", labels)
   z = jnp.where(where[:, None], embeddings, 0)
   z = z.astype(jnp.promote_types(z.dtype, jnp.float32))
   squares = (z**2).sum(axis=-1)
