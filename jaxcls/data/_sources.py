@@ -16,6 +16,7 @@ from jaxcls.data import (
   _canvas,
   _clicks,
   _packaged,
+  _piecewise,
   _readers,
   _shapes,
 )
@@ -28,6 +29,7 @@ PLAIN = {
   "fake": _packaged.fake_table,
   "shapes": _shapes.shapes_table,
   "clicks": _clicks.clicks_table,
+  "piecewise": _piecewise.piecewise_table,
   "group_addition": _algorithmic.group_addition_table,
 }
 PREFIXED = {
@@ -233,6 +235,8 @@ def load_source(name: str, split: str = "train", **options) -> Source:
       rendering, num_train, num_test; drawn here, columns `attribute`, `object`.
     clicks: num_features, smallest, largest, zipf, num_examples; categorical
       features with planted effects, made here.
+    piecewise: num_ids, num_functions, num_features, num_classes, num_examples,
+      seed; linear rules, one for each group of ids, made here.
     group_addition: moduli, train_fraction, seed; all pairs of a finite
       group's elements, the label is their sum.
     idx:<folder>: num_classes. MNIST's file names, gzipped or not.

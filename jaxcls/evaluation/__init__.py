@@ -47,6 +47,8 @@ from jaxcls.evaluation._evaluate import (
 )
 from jaxcls.evaluation._explanations import explanation_key as explanation_key
 from jaxcls.evaluation._explanations import make_explainer as make_explainer
+from jaxcls.evaluation._filters import effective_rank as effective_rank
+from jaxcls.evaluation._filters import filter_redundancy as filter_redundancy
 from jaxcls.evaluation._incremental import (
   base_as_novel_rate as base_as_novel_rate,
 )

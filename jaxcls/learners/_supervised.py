@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxcls import _lookup, data, losses, models, optim
-from jaxcls.learners import _mix, _training_state
+from jaxcls.learners import _filters, _mix, _training_state
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,9 @@ class Supervised:
       (manifold mixup).
     regularizers: mappings with `name` (a loss of logits alone), `weight` and
       hyperparameters; weight * mean is added. A negative weight on `entropy`
-      is the confidence penalty.
+      is the confidence penalty. `output` names another output [b ... c] that
+      it is of, summed over the axes between (`log_paths` of a mixture of
+      experts).
     gradient: None, or a mapping with `name`, a function of `jaxcls.optim` of
       (value_and_grad, params, *args) such as sam_gradient, and its
       hyperparameters: where the gradient is taken.
@@ -42,6 +44,11 @@ class Supervised:
     scores: None, or a function of `jaxcls.losses` of logits alone whose result
       stands for the logits in predictions: spherical_log_softmax and
       taylor_log_softmax, whose losses do not rank classes by the logit.
+    filters: None, or a mapping with `name` (random_filters, gabor_filters,
+      dct_filters, pca_filters, kmeans_filters, ... of `jaxcls.models`), its
+      hyperparameters, and maybe `path` of the kernel, `num_patches` and
+      `num_images`: what the first layer starts from when the run begins.
+      The config's `trainable` "^(?!convs/0/)" keeps it so.
     mask_unseen: hides classes that no stage has brought yet, in the loss and
       in predictions.
 
@@ -60,6 +67,7 @@ class Supervised:
   ema_decay: float = 0.0
   frozen_stats: bool = False
   scores: str | Mapping[str, Any] | None = None
+  filters: Mapping[str, Any] | None = None
   mask_unseen: bool = False
 
   def __post_init__(self):
@@ -83,6 +91,8 @@ class Supervised:
         f"('input',), got {self.mixing_at!r}."
       )
     self._mixing, self._regularizers, self._gradient, self._scores  # noqa: B018
+    if self.filters is not None:
+      _filters.find_filters(self.filters)
 
   @functools.cached_property
   def _objective(self):
@@ -108,8 +118,9 @@ class Supervised:
     for i, section in enumerate(self.regularizers):
       field, section = f"learner.regularizers[{i}]", dict(section)
       weight = section.pop("weight", 1.0)
+      output = section.pop("output", "logits")
       penalty = _lookup.bind(section, losses, field=field, supplied=("logits",))
-      found.append((weight, section["name"], penalty))
+      found.append((weight, section["name"], output, penalty))
     return found
 
   @functools.cached_property
@@ -149,8 +160,13 @@ class Supervised:
     return memory
 
   def start_stage(self, net, state, context):
-    """Fills `class_prior` and `seen` from the stage."""
-    del net
+    """Fills `class_prior` and `seen`; sets the filters as the run begins."""
+    if self.filters is not None and int(state.step) == 0:
+      make, place = _filters.find_filters(self.filters)
+      state = _filters.set_filters(make, place, state, context)
+      # The averaged weights start at the same filters.
+      memory = self.init(net, state, None, None)
+      state = state.replace(memory={**state.memory, **memory})
     memory = dict(state.memory)
     if "class_prior" in memory:
       # One pseudo-count: a class without examples keeps a finite log prior.
@@ -180,8 +196,10 @@ class Supervised:
     loss = losses.mean_where(values, where)
     correct = (jnp.argmax(logits, -1) == labels).astype(jnp.float32)
     metrics = {"accuracy": losses.mean_where(correct, where)}
-    for weight, name, penalty in self._regularizers:
-      metrics[name] = losses.mean_where(penalty(logits), where)
+    for weight, name, output, penalty in self._regularizers:
+      of = logits if output == "logits" else self._output(out, output)
+      values = penalty(of).reshape(len(of), -1).sum(axis=1)
+      metrics[name] = losses.mean_where(values, where)
       loss = loss + weight * metrics[name]
     return loss, _training_state.Aux(stats, metrics)
 
@@ -222,6 +240,14 @@ class Supervised:
     out, _ = net(weights["params"], weights["stats"], data.inputs(batch))
     logits = self._hide_unseen(out["logits"], state.memory)
     return {**out, "logits": self._scores(logits)}
+
+  def _output(self, out, name):
+    if name not in out:
+      raise ValueError(
+        "learner.regularizers must be of an output of the model, got "
+        f"{name!r}.{_lookup.nearest(name, out)}"
+      )
+    return out[name]
 
   def _targets(self, labels, num_classes):
     targets = jax.nn.one_hot(labels, num_classes)
