@@ -90,7 +90,7 @@ class _Block(nnx.Module):
   """Pre-norm block: attention, then a feed-forward layer."""
 
   def __init__(
-    self, width, num_heads, dropout, drop_path, remat, ridge, dtype, rngs
+    self, width, num_heads, dropout, drop_path, remat, dtype, rngs, ridge=None
   ):
     norm = _layers.make_norm("layer", rngs=rngs, dtype=dtype)
     self.norm1, self.norm2 = norm(width), norm(width)
@@ -168,7 +168,7 @@ class _ViT(nnx.Module):
     )
     rates = np.linspace(0.0, drop_path, depth)
     make = lambda rate: _Block(
-      width, num_heads, dropout, float(rate), remat, ridge, dtype, rngs
+      width, num_heads, dropout, float(rate), remat, dtype, rngs, ridge
     )
     if scan_blocks:
       self.blocks = _stack([make(drop_path) for _ in range(depth)])
