@@ -163,6 +163,8 @@ OWN_TESTS = {
     # tests/losses/test_feature_learning.py
     "feature_energy",
     "ridge_signal",
+    # tests/losses/test_pruning.py
+    "top_mass_targets",
     # tests/losses/test_separation.py
     "misfit_normalized_loss",
     # tests/losses/test_spherical.py

@@ -237,13 +237,19 @@ def build(config: Mapping[str, Any], mesh: Mesh | None = None) -> Program:
 
 
 def _make_net(section, num_classes, input_shape):
-  """The model and its further heads, if the section has `heads`."""
+  """The model, with gates and further heads if the section has them."""
   section = dict(section)
-  heads = section.pop("heads", None)
+  heads, gates = section.pop("heads", None), section.pop("gates", None)
   net = _lookup.call(
     section, models, field="model", num_classes=num_classes,
     input_shape=input_shape,
   )  # fmt: skip
+  if gates:
+    field = "model.gates"
+    _lookup.check_fields(
+      gates, models.add_filter_gates, field=field, supplied=("net",)
+    )
+    net = models.add_filter_gates(net, **gates)
   return models.add_heads(net, heads) if heads else net
 
 

@@ -22,6 +22,7 @@ from jaxcls.learners._embedding import (
   EmbeddingClassifier as EmbeddingClassifier,
 )
 from jaxcls.learners._federated import Federated as Federated
+from jaxcls.learners._filter_gates import FilterGates as FilterGates
 from jaxcls.learners._fine_tune import FineTune as FineTune
 from jaxcls.learners._forward_forward import ForwardForward as ForwardForward
 from jaxcls.learners._label_augmentation import (

@@ -100,6 +100,7 @@ from jaxcls.losses._multi_label import sigmoid_focal_loss as sigmoid_focal_loss
 from jaxcls.losses._ordinal import coral_loss as coral_loss
 from jaxcls.losses._ordinal import corn_loss as corn_loss
 from jaxcls.losses._ordinal import cumulative_link_loss as cumulative_link_loss
+from jaxcls.losses._pruning import top_mass_targets as top_mass_targets
 from jaxcls.losses._reduce import mean_where as mean_where
 from jaxcls.losses._robust import bi_tempered_loss as bi_tempered_loss
 from jaxcls.losses._robust import soft_bi_tempered_loss as soft_bi_tempered_loss

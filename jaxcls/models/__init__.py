@@ -4,6 +4,7 @@ from jaxcls.models._convnet import convnet as convnet
 from jaxcls.models._denoiser import denoiser as denoiser
 from jaxcls.models._embedding_mlp import embedding_mlp as embedding_mlp
 from jaxcls.models._embedding_mlp import hash_ids as hash_ids
+from jaxcls.models._filter_gates import add_filter_gates as add_filter_gates
 from jaxcls.models._filters import dct_filters as dct_filters
 from jaxcls.models._filters import gabor_filters as gabor_filters
 from jaxcls.models._filters import image_patches as image_patches
