@@ -14,14 +14,21 @@ import ml_collections
 
 def get_config(mode: str = "full") -> ml_collections.ConfigDict:
   """Returns the config; mode is "full" or "smoke" (2 steps, fake data)."""
-  width = 4 if mode == "smoke" else 64
-  teacher = dict(name="resnet", depth=34, width=width)
+  teacher = dict(name="resnet", depth=34, width=64)
   student = dict(
     name="resnet",
     depth=18,
-    width=width // 2,
-    heads=dict(projection=dict(width=8 * width, bias=False)),
+    width=32,
+    heads=dict(projection=dict(width=512, bias=False)),
   )
+  if mode == "smoke":
+    teacher = dict(name="convnet", widths=(4, 8), hidden=16)
+    student = dict(
+      name="convnet",
+      widths=(4, 4),
+      hidden=8,
+      heads=dict(projection=dict(width=16, bias=False)),
+    )
   c = ml_collections.ConfigDict(dict(seed=0, total_epochs=240, batch_size=64))
   c.scenario = dict(
     name="standard",

@@ -29,9 +29,9 @@ def get_config(mode: str = "full") -> ml_collections.ConfigDict:
       ),
     ),
   )
-  c.model = dict(
-    name="resnet", depth=18, width=8 if smoke else 64, norm="group"
-  )
+  c.model = dict(name="resnet", depth=18, width=64, norm="group")
+  if smoke:
+    c.model = dict(name="convnet", widths=(8, 8), norm="group")
   c.learner = dict(
     name="federated",
     num_clients=8,

@@ -20,7 +20,9 @@ def get_config(mode: str = "full") -> ml_collections.ConfigDict:
     name="normalize", mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
   )
   c = ml_collections.ConfigDict(dict(seed=0, batch_size=128))
-  c.model = dict(name="vit", variant="mu/16" if size == 32 else "B/16")
+  c.model = dict(name="vit", variant="B/16")
+  if mode == "smoke":
+    c.model = dict(name="convnet", widths=(4, 4), hidden=8)
   c.phases = (
     dict(
       name="pretrain",
@@ -44,7 +46,7 @@ def get_config(mode: str = "full") -> ml_collections.ConfigDict:
         name="class_incremental",
         source="tfds:cifar100",
         options=dict(image_size=size),
-        task_sizes=(10,) * 10,
+        task_sizes=(50, 50) if size == 32 else (10,) * 10,
         preprocess=(normalize,),
       ),
       inherit="^(?!head)",

@@ -29,10 +29,12 @@ def get_config(mode: str = "full") -> ml_collections.ConfigDict:
   )
   c.model = dict(
     name="convnet",
-    widths=(8, 8) if smoke else (128, 128, 128),
+    widths=(128, 128, 128),
     hidden=None,
     norm="instance",
   )
+  if smoke:
+    c.model = dict(name="mlp", hidden=(8,))
   c.learner = dict(
     name="condense",
     images_per_class=1 if smoke else 10,

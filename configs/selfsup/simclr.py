@@ -39,11 +39,11 @@ def get_config(mode: str = "full") -> ml_collections.ConfigDict:
       ),
     ),
   )
+  encoder = dict(name="resnet", depth=50, width=width, stem="imagenet")
+  if smoke:
+    encoder = dict(name="convnet", widths=(8, 8))
   c.model = dict(
-    name="resnet",
-    depth=18 if smoke else 50,
-    width=width,
-    stem="imagenet",
+    **encoder,
     dtype="bfloat16",
     heads=dict(
       projection=dict(width=128, hidden=(32 * width,) * 2, norm="batch")

@@ -19,7 +19,9 @@ def get_config(mode: str = "full") -> ml_collections.ConfigDict:
     ),
   )
   c = ml_collections.ConfigDict(dict(seed=0))
-  c.model = dict(name="resnet", depth=18, width=8 if mode == "smoke" else 64)
+  c.model = dict(name="resnet", depth=18, width=64)
+  if mode == "smoke":
+    c.model = dict(name="convnet", widths=(8, 8))
   c.phases = (
     dict(
       name="source",
