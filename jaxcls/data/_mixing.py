@@ -236,7 +236,7 @@ def smmix(
   Raises:
     ValueError: wrong shapes or types, or a scope out of range.
 
-  Source: Chen et al. 2022, arXiv:2212.12977, sec. 3.2.
+  Source: Chen et al. 2022, arXiv:2212.12977.
   Differs: the partner is the neighbour, in released code the batch reversed.
   """
   _check(images, targets)

@@ -58,8 +58,8 @@ def knn_probe(
   >>> knn_probe(x, y, x, y, num_classes=2, k=1)
   {'accuracy': 1.0}
   """
-  train = _check("train", train_features, train_labels, num_classes)
-  test = _check("test", test_features, test_labels, num_classes)
+  train = check_rows("train", train_features, train_labels, num_classes)
+  test = check_rows("test", test_features, test_labels, num_classes)
   params = classifiers.fit_knn(*train, num_classes=num_classes)
   logits = _predict_knn(params, test[0], k, temperature)
   return {"accuracy": float(_metrics.accuracy(logits, test[1]))}
@@ -111,8 +111,8 @@ def linear_probe(
   >>> linear_probe(x, y, x, y, num_classes=2, l2_grid=(1.0,))["accuracy"]
   1.0
   """
-  train = _check("train", train_features, train_labels, num_classes)
-  test = _check("test", test_features, test_labels, num_classes)
+  train = check_rows("train", train_features, train_labels, num_classes)
+  test = check_rows("test", test_features, test_labels, num_classes)
   x, test_x = _standardise(*train, test[0])
   fit = functools.partial(_fit_linear, num_classes, max_iterations)
   held_out = _held_out(train[1], held_out_fraction, seed)
@@ -165,8 +165,8 @@ def naive_bayes_probe(
   >>> naive_bayes_probe(x, y, x, y, num_classes=2)
   {'accuracy': 1.0}
   """
-  train = _check("train", train_features, train_labels, num_classes)
-  test = _check("test", test_features, test_labels, num_classes)
+  train = check_rows("train", train_features, train_labels, num_classes)
+  test = check_rows("test", test_features, test_labels, num_classes)
   if var_smoothing <= 0:
     raise ValueError(f"var_smoothing must be above 0, got {var_smoothing}.")
   x, test_x = _standardise(*train, test[0])
@@ -211,7 +211,7 @@ def class_count_probe(
   3
   """
   del test_features, test_labels
-  x, y = _check("train", train_features, train_labels, num_classes)
+  x, y = check_rows("train", train_features, train_labels, num_classes)
   found = classifiers.estimate_num_classes(
     x, y, candidates=candidates, separation_weight=separation_weight,
     key=jax.random.key(seed),
@@ -223,7 +223,7 @@ def class_count_probe(
   }
 
 
-def _check(part, features, labels, num_classes):
+def check_rows(part, features, labels, num_classes):
   """(features, labels) as jax arrays; raises for labels that do not fit."""
   features, labels = jnp.asarray(features), jnp.asarray(labels)
   if features.ndim != 2 or labels.shape != features.shape[:1]:

@@ -48,7 +48,7 @@ def scatter_probe(
   (0.0, 1.0)
   """
   del train_features, train_labels
-  x, y = _probes._check("test", test_features, test_labels, num_classes)
+  x, y = _probes.check_rows("test", test_features, test_labels, num_classes)
   within, between = _scatter(x, y, num_classes)
   within, between = float(within), float(between)
   ratio = within / between if between else float("nan")

@@ -34,7 +34,7 @@ class AttentionMixing:
     region_weight: w_r.
     consistency_weight: w_k.
 
-  Source: Chen et al. 2022, arXiv:2212.12977, eq. 3 to 9.
+  Source: Chen et al. 2022, arXiv:2212.12977.
   Differs: the partner is the neighbour, in released code the batch reversed.
   """
 
@@ -133,8 +133,3 @@ class AttentionMixing:
     out = jax.eval_shape(lambda p, s, x: net(p, s, x)[0], *shapes)
     pasted = jnp.zeros((b, out["tokens"].shape[1]), bool)
     return mixed, pasted, jnp.zeros((b, net.num_classes))
-
-  def predict(self, net, state, batch):
-    """The model's outputs."""
-    out, _ = net(state.params, state.stats, data.inputs(batch))
-    return out

@@ -37,7 +37,7 @@ class LabelAugmentation:
     distill: the self-distillation; for joint labels.
     temperature: T of the distillation.
 
-  Source: Lee et al. 2020, arXiv:1910.05872, eq. 3 to 6; its baselines DA and
+  Source: Lee et al. 2020, arXiv:1910.05872; its baselines DA and
     MT.
   Differs: nothing known.
   """

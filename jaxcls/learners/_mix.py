@@ -14,7 +14,7 @@ class Mixer:
   It lives for one trace of one pass. Every place mixes what it sees with the
   same key; the drawn one's result goes on, the others pass unchanged.
 
-  Source: Verma et al. 2018, arXiv:1806.05236, sec. 2 (manifold mixup).
+  Source: Verma et al. 2018, arXiv:1806.05236 (manifold mixup).
   """
 
   def __init__(

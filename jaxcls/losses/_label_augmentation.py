@@ -54,7 +54,7 @@ def aggregate_joint_logits(
   Raises:
     ValueError: the width is no multiple of m.
 
-  Source: Lee et al. 2020, arXiv:1910.05872, eq. 5 (SLA+AG).
+  Source: Lee et al. 2020, arXiv:1910.05872 (SLA+AG).
   Differs: nothing known.
 
   >>> print(aggregate_joint_logits(jnp.arange(8.0).reshape(1, 2, 4)))

@@ -43,7 +43,7 @@ def triplet_loss(
       where not bool.
     ValueError: a shape does not match, margin <= 0, or an unknown mining.
 
-  Source: Schroff et al. 2015, arXiv:1503.03832, eq. 3 and sec. 3.2.
+  Source: Schroff et al. 2015, arXiv:1503.03832.
   Differs: all semi-hard triplets of the batch, and their mean an anchor; the
     paper draws them.
 
@@ -95,7 +95,7 @@ def pair_loss(
     ValueError: a shape does not match, or margin <= 0.
 
   Source: Hadsell et al. 2006, Dimensionality reduction by learning an
-    invariant mapping, eq. 4.
+    invariant mapping.
   Differs: means of all pairs of a batch, alike and not alike apart and without
     the factors 1/2; the paper sums over given pairs.
 

@@ -72,8 +72,8 @@ def parse_program(text: str) -> Program:
     ValueError: a line that is no statement, an unknown operation or variable,
       a wrong number of inputs, `update` never set.
 
-  Source: Chen et al. 2023, arXiv:2302.06675, sec. 2.
-  Differs: 16 operations of the paper's 45.
+  Source: Chen et al. 2023, arXiv:2302.06675.
+  Differs: 16 operations; the paper has more.
 
   >>> parse_program("update = mul(g, lr)")
   (Statement(output='update', operation='mul', inputs=('g', 'lr')),)
@@ -122,7 +122,7 @@ def format_program(program: Program) -> str:
   Returns:
     One line a statement.
 
-  Source: Chen et al. 2023, arXiv:2302.06675, sec. 2.
+  Source: Chen et al. 2023, arXiv:2302.06675.
   Differs: nothing known.
 
   >>> print(format_program(parse_program("update=mul(g,lr)")))
@@ -149,7 +149,7 @@ def run_program(
   Returns:
     (update, new m, new v); the new weight is w - update.
 
-  Source: Chen et al. 2023, arXiv:2302.06675, sec. 2.
+  Source: Chen et al. 2023, arXiv:2302.06675.
   Differs: nothing known.
 
   >>> program = parse_program("update = mul(g, lr)")
@@ -180,7 +180,7 @@ def scale_by_program(
   Raises:
     ValueError: the text is no program.
 
-  Source: Chen et al. 2023, arXiv:2302.06675, sec. 2.
+  Source: Chen et al. 2023, arXiv:2302.06675.
   Differs: nothing known.
 
   >>> tx, w = scale_by_program(0.1, program="update = mul(g, lr)"), jnp.ones(1)
@@ -222,7 +222,7 @@ def remove_dead_statements(program: Program) -> Program:
   Returns:
     The statements that reach `update`, or m and v of the next step's update.
 
-  Source: Chen et al. 2023, arXiv:2302.06675, sec. 2.3 (redundant statements).
+  Source: Chen et al. 2023, arXiv:2302.06675 (redundant statements).
   Differs: nothing known.
 
   >>> program = parse_program("x = square(g)\\nupdate = mul(g, lr)")
@@ -255,7 +255,7 @@ def program_signature(program: Program) -> bytes:
     The updates of three steps, rounded to 5 digits; programs that compute the
     same function share it, others hardly ever.
 
-  Source: Chen et al. 2023, arXiv:2302.06675, sec. 2.3 (functional hash).
+  Source: Chen et al. 2023, arXiv:2302.06675 (functional hash).
   Differs: the paper's hash is of abstract execution.
 
   >>> one = parse_program("update = mul(g, lr)")

@@ -32,7 +32,7 @@ def mutate_program(
   Returns:
     A valid program that differs by one statement.
 
-  Source: Chen et al. 2023, arXiv:2302.06675, sec. 2.2.
+  Source: Chen et al. 2023, arXiv:2302.06675.
   Differs: nothing known.
 
   >>> program = _program.parse_program("update = mul(g, lr)")
@@ -128,7 +128,7 @@ def regularized_evolution(
   Raises:
     ValueError: a number below 1, or a start longer than max_statements.
 
-  Source: Chen et al. 2023, arXiv:2302.06675, sec. 2.2; Real et al. 2019,
+  Source: Chen et al. 2023, arXiv:2302.06675; Real et al. 2019,
     arXiv:1802.01548 (ageing).
   Differs: one process; restarts from the best are the caller's.
 
@@ -197,7 +197,7 @@ def simplify_program(
   Raises:
     ValueError: tolerance < 0.
 
-  Source: Chen et al. 2023, arXiv:2302.06675, sec. 2.4 (simplification).
+  Source: Chen et al. 2023, arXiv:2302.06675 (simplification).
   Differs: the paper also rewrites by hand.
 
   >>> from jaxcls import optim
@@ -239,7 +239,7 @@ def select_by_funnel(
   Raises:
     ValueError: no candidates, or not one `keep` for each task.
 
-  Source: Chen et al. 2023, arXiv:2302.06675, sec. 2.4 (funnel selection).
+  Source: Chen et al. 2023, arXiv:2302.06675 (funnel selection).
   Differs: nothing known.
 
   >>> from jaxcls import optim
