@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxcls import _lookup, data, losses, models, optim
-from jaxcls.learners import _filters, _mix, _training_state
+from jaxcls.learners import _filters, _mix, _regularizers, _training_state
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -114,14 +114,7 @@ class Supervised:
 
   @functools.cached_property
   def _regularizers(self):
-    found = []
-    for i, section in enumerate(self.regularizers):
-      field, section = f"learner.regularizers[{i}]", dict(section)
-      weight = section.pop("weight", 1.0)
-      output = section.pop("output", "logits")
-      penalty = _lookup.bind(section, losses, field=field, supplied=("logits",))
-      found.append((weight, section["name"], output, penalty))
-    return found
+    return _regularizers.find_regularizers(self.regularizers)
 
   @functools.cached_property
   def _scores(self):
@@ -196,12 +189,11 @@ class Supervised:
     loss = losses.mean_where(values, where)
     correct = (jnp.argmax(logits, -1) == labels).astype(jnp.float32)
     metrics = {"accuracy": losses.mean_where(correct, where)}
-    for weight, name, output, penalty in self._regularizers:
-      of = logits if output == "logits" else self._output(out, output)
-      values = penalty(of).reshape(len(of), -1).sum(axis=1)
-      metrics[name] = losses.mean_where(values, where)
-      loss = loss + weight * metrics[name]
-    return loss, _training_state.Aux(stats, metrics)
+    terms, means = _regularizers.regularize(
+      self._regularizers, {**out, "logits": logits}, where
+    )
+    metrics |= means
+    return loss + terms, _training_state.Aux(stats, metrics)
 
   def _forward(self, net, params, stats, inputs, targets, key):
     """Outputs, statistics, and the mixed batch (None without mixing)."""
@@ -240,14 +232,6 @@ class Supervised:
     out, _ = net(weights["params"], weights["stats"], data.inputs(batch))
     logits = self._hide_unseen(out["logits"], state.memory)
     return {**out, "logits": self._scores(logits)}
-
-  def _output(self, out, name):
-    if name not in out:
-      raise ValueError(
-        "learner.regularizers must be of an output of the model, got "
-        f"{name!r}.{_lookup.nearest(name, out)}"
-      )
-    return out[name]
 
   def _targets(self, labels, num_classes):
     targets = jax.nn.one_hot(labels, num_classes)
