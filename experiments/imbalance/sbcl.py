@@ -3,7 +3,7 @@
 Run:    jaxcls compare --experiment experiments/imbalance/sbcl.py --workdir DIR
 Sizes:  imbalance 100, 1,000 images of the largest class, 2,478 in all, 10,000
         test images, shrunk to 14 x 14; ConvNet of widths 16, 32; batch 256;
-        30 epochs, then 10 of a class-balanced linear classifier, 3 seeds.
+        30 epochs, then 10 of a class-balanced linear classifier, 5 seeds.
         ce: 40 epochs of plain cross-entropy; ce_balanced: 30 of it and the
         class-balanced classifier. Nothing was tuned in any arm.
 """
@@ -90,7 +90,7 @@ def get_experiment() -> dict:
       "total_epochs=30",
       "log_every_steps=40",
     ),
-    seeds=(0, 1, 2),
+    seeds=(0, 1, 2, 3, 4),
     metric="test/balanced_accuracy",
     also=(
       "test/many_shot_accuracy", "test/medium_shot_accuracy",

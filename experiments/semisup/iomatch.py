@@ -4,7 +4,7 @@ Run:    jaxcls compare --experiment experiments/semisup/iomatch.py --workdir DIR
 Sizes:  Fashion-MNIST at 14 x 14, classes 0 to 5 known, 6 to 9 only among
         10,000 unlabelled training images; 4 or 25 labels a known class; ConvNet
         of widths 16, 32; 12 labelled and 84 unlabelled images a batch, 1,000
-        steps, 3 seeds (which also draw the labelled images).
+        steps, 5 seeds (which also draw the labelled images).
 
 filter is FixMatch on the unlabelled images that one-vs-all classifiers take for
 known. Learning rate: 0.005, of 0.001, 0.002 and 0.005 the best accuracy on val
@@ -81,7 +81,7 @@ def get_experiment() -> dict:
       "total_steps=1000",
       "log_every_steps=100",
     ),
-    seeds=(0, 1, 2),
+    seeds=(0, 1, 2, 3, 4),
     metric="open/balanced_accuracy",
     also=("test/accuracy", "val/accuracy", "val_open/balanced_accuracy"),
     baseline="fixmatch_4",
