@@ -5,6 +5,7 @@ public function without a row fails `test_every_public_name_has_a_row`.
 """
 
 import doctest
+import functools
 import importlib
 import inspect
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from beartype import beartype
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.test_util import check_grads
 from jaxtyping import jaxtyped
 
@@ -29,13 +30,22 @@ PRIOR = np.array([0.7, 0.2, 0.1], np.float32)
 class Case(NamedTuple):
   """How a public function is called with logits [*b c] and labels [*b].
 
-  per_example: the result is one value per example and no example touches
-  another, so vmap and shard_map over the batch must change nothing.
-  Otherwise the result is a scalar.
+  kind: what comes back.
+    "value": one value per example, and no example touches another: vmap and
+      shard_map over the batch change nothing.
+    "rows": the same with further axes per example.
+    "batch": one value per example of a batch [b] whose examples meet: no vmap,
+      and it is the compiler that splits it over devices.
+    "scalar": one number.
+  gradient: False for functions that stop it, so that finite differences say
+    something else.
+  mask: shape of the keyword `where`, of functions that have it.
   """
 
   call: Callable
-  per_example: bool = True
+  kind: str = "value"
+  gradient: bool = True
+  mask: tuple[int, ...] = (4,)
 
 
 def soft(y):
@@ -55,12 +65,29 @@ def two_copies(x):
   return jnp.stack([jnp.repeat(x, 2, axis=-1)] * 2, axis=-2)
 
 
+def two_views(x):
+  """Embeddings [b 2 c] of two views."""
+  return jnp.stack([x, x[..., ::-1]], axis=-2)
+
+
 def fixed_teacher(x):
   """Logits [*b c] that do not depend on the values of x."""
   return jnp.broadcast_to(jnp.array([1.0, 0.0, -2.0], x.dtype), x.shape)
 
 
+def counts(y):
+  """Targets [b c], one-hot."""
+  return jax.nn.one_hot(y, NUM_CLASSES, dtype=jnp.float32)
+
+
 LOSSES = {
+  "adaptive_pseudo_labels": Case(
+    lambda f, x, y: f(x, ratio=0.5, temperature=0.5), "batch", gradient=False
+  ),
+  "aggregate_joint_logits": Case(lambda f, x, y: f(two_copies(x)), "rows"),
+  "align_distribution": Case(
+    lambda f, x, y: f(jax.nn.softmax(x), jnp.asarray(PRIOR)), "rows"
+  ),
   "arcface_loss": Case(
     lambda f, x, y: f(x / 4, y, margin=0.5, temperature=0.1)
   ),
@@ -115,12 +142,12 @@ LOSSES = {
     lambda f, x, y: f(x, y, jnp.array([0, 1, 1]), temperature=0.5)
   ),
   "mean_where": Case(
-    lambda f, x, y: f(x[..., 0], x[..., 0] < 1), per_example=False
+    lambda f, x, y: f(x[..., 0], x[..., 0] < 1), kind="scalar"
   ),
   "multi_margin_loss": Case(lambda f, x, y: f(x, y, power=2)),
   "multiclass_hinge_loss": Case(lambda f, x, y: f(x, y, margin=0.8)),
   "mutual_information": Case(
-    lambda f, x, y: f(jnp.stack([x, fixed_teacher(x)], axis=-2))
+    lambda f, x, y: f(jnp.stack([x, fixed_teacher(x)], axis=-2)), mask=(4, 2)
   ),
   "norm_direction_loss": Case(
     lambda f, x, y: f(x, fixed_teacher(x), y, jnp.asarray(CLASS_MEANS))
@@ -145,51 +172,96 @@ LOSSES = {
   ),
   "taylor_softmax_loss": Case(lambda f, x, y: f(x, y)),
   "temperature_scaled_loss": Case(lambda f, x, y: f(x, y, temperature=2.0)),
+  "bag_scores": Case(
+    lambda f, x, y: f(x[:, 0], y % 2, pooling="attention", attention=x[:, 1]),
+    "batch",
+  ),
+  "class_aware_alignment_loss": Case(lambda f, x, y: f(x**2, x), "batch"),
+  "class_balanced_weights": Case(
+    lambda f, x, y: (
+      f(jnp.array([100, 20, 5]), beta=0.9)[y] * x[..., 0].astype(jnp.float32)
+    )
+  ),
+  "correlation_distillation_loss": Case(
+    lambda f, x, y: f(x, counts(y)), "batch"
+  ),
+  "feature_energy": Case(lambda f, x, y: f(x, counts(y)).sum(), "scalar"),
+  "first_in_batch": Case(
+    lambda f, x, y: jnp.where(f(y), x[:, 0], 0).astype(jnp.float32), "batch"
+  ),
+  "focal_supcon_loss": Case(lambda f, x, y: f(x, y, temperature=0.5), "batch"),
+  "gradient_matching_loss": Case(
+    lambda f, x, y: f({"w": x}, {"w": counts(y)}), "scalar"
+  ),
+  "groco_loss": Case(
+    lambda f, x, y: f(
+      two_views(x), num_negatives=2, steepness=2.0, stop_gradient=False
+    ),
+    "batch",
+  ),
+  "mean_entropy_loss": Case(lambda f, x, y: f(x), "batch"),
+  "misfit_normalized_loss": Case(
+    lambda f, x, y: f(x, y), "batch", gradient=False
+  ),
+  "one_vs_all_loss": Case(
+    lambda f, x, y: f(jnp.stack([x, x[..., ::-1]], axis=-1), y)
+  ),
+  "open_set_targets": Case(
+    lambda f, x, y: f(jax.nn.softmax(x), jax.nn.sigmoid(x)), "rows"
+  ),
+  "pair_loss": Case(lambda f, x, y: f(x, y % 2, margin=0.5), "batch"),
+  "partial_label_contrastive_loss": Case(
+    lambda f, x, y: f(x, x[::-1], y, y[::-1], temperature=0.5), "batch"
+  ),
+  "prototype_separation_loss": Case(
+    lambda f, x, y: f(x, temperature=0.5), "batch"
+  ),
+  "region_label_loss": Case(
+    lambda f, x, y: f(two_views(x), soft(y), jnp.ones((*y.shape, 2), bool))
+  ),
+  "ridge_signal": Case(
+    lambda f, x, y: f(x, counts(y), l2=0.5).sum(axis=1), "batch"
+  ),
+  "spherical_log_softmax": Case(lambda f, x, y: f(x, epsilon=0.1), "rows"),
+  "subclass_contrastive_loss": Case(
+    lambda f, x, y: f(
+      x, y % 2, y, jnp.array([0.5, 1.0]), temperature=0.5, beta=0.2
+    ),
+    "batch",
+  ),
+  "taylor_log_softmax": Case(lambda f, x, y: f(x), "rows"),
+  "top_mass_targets": Case(
+    lambda f, x, y: jnp.where(f(jax.nn.relu(x), ratio=0.8), x, 0).astype(
+      jnp.float32
+    ),
+    "rows",
+  ),
+  "triplet_loss": Case(lambda f, x, y: f(x, y % 2, margin=0.5), "batch"),
   "z_loss": Case(lambda f, x, y: f(x, y, a=0.5, b=2.0)),
 }
 
 TABLES = {"losses": (losses, LOSSES)}
-# Not a function of (logits, labels): what follows is checked in its own file.
-OWN_TESTS = {
-  "losses": {
-    # tests/losses/test_bags.py
-    "bag_scores",
-    "first_in_batch",
-    "partial_label_contrastive_loss",
-    # tests/losses/test_discovery.py
-    "adaptive_pseudo_labels",
-    "mean_entropy_loss",
-    "prototype_separation_loss",
-    # tests/losses/test_feature_learning.py
-    "feature_energy",
-    "ridge_signal",
-    # tests/losses/test_pruning.py
-    "top_mass_targets",
-    # tests/losses/test_separation.py
-    "misfit_normalized_loss",
-    # tests/losses/test_spherical.py
-    "spherical_log_softmax",
-    "taylor_log_softmax",
-    # tests/losses/test_semi_supervised.py
-    "align_distribution",
-    "one_vs_all_loss",
-    "open_set_targets",
-    "aggregate_joint_logits",  # tests/losses/test_label_augmentation.py
-    "class_balanced_weights",  # tests/losses/test_long_tailed.py
-    "class_aware_alignment_loss",  # tests/learners/test_test_time.py
-    "correlation_distillation_loss",  # tests/losses/test_distillation.py
-    "focal_supcon_loss",  # tests/losses/test_focal_contrastive.py
-    "gradient_matching_loss",  # tests/losses/test_condensation.py
-    "groco_loss",  # tests/losses/test_groco.py
-    "region_label_loss",  # tests/losses/test_mixing.py
-    "subclass_contrastive_loss",  # tests/losses/test_contrastive.py
-    # tests/losses/test_metric_learning.py
-    "pair_loss",
-    "triplet_loss",
-  }
-}
 ROWS = [(p, name) for p, (_, cases) in TABLES.items() for name in cases]
-PER_EXAMPLE = [(p, name) for p, name in ROWS if TABLES[p][1][name].per_example]
+case_of = lambda row: TABLES[row[0]][1][row[1]]
+PER_EXAMPLE = [row for row in ROWS if case_of(row).kind in ("value", "rows")]
+BATCH = [row for row in ROWS if case_of(row).kind == "batch"]
+SMOOTH = [row for row in ROWS if case_of(row).gradient]
+# Where examples meet, a batch has one axis, and several of them.
+SHAPES = [
+  (*row, batch)
+  for row in ROWS
+  for batch in (((4,), (2, 2), (0,)) if row in PER_EXAMPLE else ((4,),))
+]
+
+
+def takes_where(package, name):
+  """Whether the public function has a keyword `where`."""
+  f = getattr(TABLES[package][0], name)
+  where = inspect.signature(f).parameters.get("where")
+  return where is not None and where.kind is inspect.Parameter.KEYWORD_ONLY
+
+
+MASKED = [row for row in ROWS if takes_where(*row)]
 every_row = pytest.mark.parametrize(("package", "name"), ROWS)
 every_per_example_row = pytest.mark.parametrize(
   ("package", "name"), PER_EXAMPLE
@@ -217,7 +289,7 @@ def example(batch, dtype=jnp.float32):
 @pytest.mark.parametrize("package", TABLES)
 def test_every_public_name_has_a_row(package):
   module, cases = TABLES[package]
-  assert public_functions(module) == set(cases) | OWN_TESTS.get(package, set())
+  assert public_functions(module) == set(cases)
 
 
 @every_row
@@ -235,17 +307,21 @@ def test_docstring_has_source_and_true_examples(package, name):
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-@pytest.mark.parametrize("batch", [(4,), (2, 2), (0,)])
-@every_row
+@pytest.mark.parametrize(("package", "name", "batch"), SHAPES)
 def test_shape_dtype_and_finite_grad(package, name, batch, dtype):
+  kind = TABLES[package][1][name].kind
   call = bind(package, name, typed=True)  # the annotations must hold
   f = jax.jit(
     lambda x, y: (call(x, y), jax.grad(lambda x: call(x, y).sum())(x))
   )
   with jax.numpy_dtype_promotion("strict"):
     value, grad = f(*example(batch, dtype))
-  expected = batch if TABLES[package][1][name].per_example else ()
-  assert value.shape == expected
+  if kind == "scalar":
+    assert value.shape == ()
+  elif kind == "value":
+    assert value.shape == batch
+  else:
+    assert value.shape[: len(batch)] == batch
   assert value.dtype == jnp.float32
   assert grad.dtype == dtype
   assert np.isfinite(value).all()
@@ -266,7 +342,7 @@ def test_finite_at_extreme_logits(package, name, dtype):
   assert np.isfinite(grad.astype(jnp.float32)).all()
 
 
-@every_row
+@pytest.mark.parametrize(("package", "name"), SMOOTH)
 def test_gradient_matches_finite_differences(package, name):
   x, y = example((4,))
   call = bind(package, name)
@@ -303,3 +379,30 @@ def test_shard_map_equals_one_device(package, name):
   one = jax.jit(lambda x, y: (f(x, y), jax.grad(lambda x: f(x, y).sum())(x)))
   for got, expected in zip(both(x, y), one(x, y), strict=True):
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("package", "name"), BATCH)
+def test_split_over_devices_equals_one_device(package, name):
+  x, y = example((8,))
+  f = bind(package, name)
+  both = jax.jit(lambda x, y: (f(x, y), jax.grad(lambda x: f(x, y).sum())(x)))
+  mesh = Mesh(np.array(jax.devices()[:4]), ("data",))
+  rows = NamedSharding(mesh, PartitionSpec("data"))
+  split = both(jax.device_put(x, rows), jax.device_put(y, rows))
+  for got, expected in zip(split, both(x, y), strict=True):
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("package", "name"), MASKED)
+def test_nothing_kept_gives_zero_and_no_gradient(package, name):
+  module, cases = TABLES[package]
+  x, y = example((4,))
+  f = functools.partial(
+    getattr(module, name), where=jnp.zeros(cases[name].mask, bool)
+  )
+  call = lambda x: cases[name].call(f, x, y)
+  value, grad = jax.jit(
+    lambda x: (call(x), jax.grad(lambda x: call(x).sum())(x))
+  )(x)
+  assert not value.any()
+  assert not grad.any()

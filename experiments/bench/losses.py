@@ -4,11 +4,14 @@ Run:  python experiments/bench/losses.py
       (needs `pip install "jaxcls[bench]"` for the PyTorch columns)
 
 The mean over a batch of 1024 rows of 1000 classes and its gradient, float32;
-the ordinal losses have 1000 thresholds. Times are process CPU seconds on one
-core, medians of 7 after a warm-up, the contenders of a loss interleaved: only
-ratios within one run mean something. The allocator keeps what is freed, for
-all contenders alike. Where neither library has the function, its time stands
-alone, and over that of cross-entropy.
+the ordinal losses have 1000 thresholds, joint labels 4 copies of 250 classes.
+The losses of pairs and triplets take 256 rows of 16 classes, and the PyTorch
+column is pytorch-metric-learning's, which means over triplets where ours means
+over anchors: tests/losses/test_metric_learning.py compares the values. Times
+are process CPU seconds on one core, medians of 7 after a warm-up, the
+contenders of a loss interleaved: only ratios within one run mean something. The
+allocator keeps what is freed, for all contenders alike. Where neither library
+has the function, its time stands alone, and over that of cross-entropy.
 """
 
 import ctypes
@@ -72,6 +75,18 @@ def data():
     "prior": counts / counts.sum(),
   }
   out = {k: np.asarray(v, np.float32) for k, v in floats.items()}
+  out["rows"] = out["embeddings"][:256]
+  out["rows"] /= np.linalg.norm(out["rows"], axis=1, keepdims=True)
+  out["row_labels"] = (np.arange(256) % 16).astype(np.int32)
+  out["joint"] = rng.normal(size=(BATCH // 4, 4, CLASSES)).astype(np.float32)
+  out["joint_labels"] = rng.integers(0, CLASSES // 4, BATCH // 4)
+  out["joint_labels"] = out["joint_labels"].astype(np.int32)
+  out["binary"] = np.stack([logits, out["other"]], -1).astype(np.float32)
+  out["tasks"] = (np.arange(CLASSES) // 100).astype(np.int32)
+  mixed = np.zeros(shape, np.float32)
+  mixed[np.arange(BATCH), rng.integers(0, CLASSES, BATCH)] += 0.6
+  mixed[np.arange(BATCH), rng.integers(0, CLASSES, BATCH)] += 0.4
+  out["mixed"] = mixed
   out["counts"] = counts
   out["labels"] = rng.integers(0, CLASSES, BATCH).astype(np.int32)
   return out
@@ -133,7 +148,22 @@ OURS = {
   "relative_entropy": ("logits other", {}),
   "jensen_shannon_divergence": ("logits other", {}),
   "mutual_information": ("members", {}),
+  "decoupled_mixup_loss": ("logits mixed", {}),
+  "decoupled_mixup_bce_loss": ("logits mixed", {}),
+  "joint_label_loss": ("joint joint_labels", {}),
+  "logit_normalized_loss": ("logits labels tasks", dict(temperature=0.1)),
+  "misfit_normalized_loss": ("logits labels", {}),
+  "one_vs_all_loss": ("binary labels", {}),
+  "decoupled_distillation_loss": (
+    "logits other labels",
+    dict(alpha=1.0, beta=8.0, temperature=4.0),
+  ),
+  "correlation_distillation_loss": ("logits other", {}),
+  "pair_loss": ("rows row_labels", dict(margin=0.5)),
+  "triplet_loss": ("rows row_labels", dict(margin=0.5)),
 }
+# Means over something else than ours.
+OTHER_MEANS = ("triplet_loss",)
 
 
 def one_hot(labels):
@@ -185,10 +215,12 @@ def torch_losses():
   except ImportError:
     return None, {}
   torch.set_num_threads(1)
+  metric = metric_learning_losses()
   kl = functools.partial(F.kl_div, reduction="batchmean")
   ce, log_softmax = F.cross_entropy, functools.partial(F.log_softmax, dim=-1)
   bce = F.binary_cross_entropy_with_logits
   return torch, {
+    **metric,
     "cross_entropy_loss": ce,
     "cross_entropy_loss, smoothed": lambda x, y: ce(x, y, label_smoothing=0.1),
     "soft_cross_entropy_loss": ce,
@@ -211,6 +243,20 @@ def torch_losses():
       log_softmax(t), log_softmax(x), log_target=True
     ),
   }
+
+
+def metric_learning_losses():
+  """Those of pytorch-metric-learning; {} without it."""
+  try:
+    from pytorch_metric_learning import distances, losses, miners
+  except ImportError:
+    return {}
+  distance = distances.LpDistance(power=2)
+  miner = miners.TripletMarginMiner(
+    margin=0.5, type_of_triplets="semihard", distance=distance
+  )
+  triplet = losses.TripletMarginLoss(margin=0.5, distance=distance)
+  return {"triplet_loss": lambda z, y: triplet(z, y, miner(z, y))}
 
 
 def jax_call(f, arrays):
@@ -253,6 +299,8 @@ def main():
     value, gradient = contenders["ours"]()
     for other in list(contenders.values())[1:]:
       v, g = other()
+      if name in OTHER_MEANS:
+        continue
       np.testing.assert_allclose(value, v, rtol=2e-5, atol=1e-6, err_msg=name)
       np.testing.assert_allclose(gradient, g, rtol=1e-3, atol=1e-7)
     row = {k: round(1e3 * t, 3) for k, t in interleave(contenders).items()}

@@ -1,6 +1,8 @@
-"""What the networks of decoupled_mixup.py say of mixed test images.
+"""What the networks of a decoupled mixup experiment say of mixed images.
 
 Run:  python experiments/core/decoupled_mixup_pairs.py --runs DIR
+      (DIR: the workdir of decoupled_mixup.py or decoupled_mixup_digits.py; the
+      results are written to <name of DIR>_pairs.json beside this file)
 
 Test images are mixed half and half with the next one of another class; the
 measures are the probability of both classes together, and how often they are
@@ -16,7 +18,7 @@ import numpy as np
 
 from jaxcls import engine
 
-RESULTS = pathlib.Path(__file__).with_suffix(".json")
+HERE = pathlib.Path(__file__).resolve().parent
 
 
 def mixed_pairs(workdir: pathlib.Path) -> dict[str, float]:
@@ -43,7 +45,8 @@ def main() -> None:
   parser = argparse.ArgumentParser()
   parser.add_argument("--runs", required=True)
   table = {}
-  for arm in sorted(pathlib.Path(parser.parse_args().runs).iterdir()):
+  runs = pathlib.Path(parser.parse_args().runs)
+  for arm in sorted(path for path in runs.iterdir() if path.is_dir()):
     rows = [mixed_pairs(run) for run in sorted(arm.glob("seed*"))]
     for name in rows[0] if rows else ():
       values = [row[name] for row in rows]
@@ -51,7 +54,8 @@ def main() -> None:
       entry["std"] = float(np.std(values, ddof=1))
       table.setdefault(arm.name, {})[name] = entry
       print(f"{arm.name:20} {name:6} {entry['mean']:.4f} {entry['std']:.4f}")
-  RESULTS.write_text(json.dumps(table, indent=2) + "\n")
+  results = HERE / f"{runs.name}_pairs.json"
+  results.write_text(json.dumps(table, indent=2) + "\n")
 
 
 if __name__ == "__main__":

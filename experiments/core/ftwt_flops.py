@@ -1,7 +1,8 @@
 """FLOPs that the gates save, foreseen and measured, and how well they predict.
 
 Run:  python experiments/core/ftwt_flops.py --runs DIR
-      (DIR: the workdir of ftwt.py)
+      (DIR: the workdir of ftwt.py or ftwt_mass.py; the results are written to
+      <name of DIR>_flops.json beside this file)
 
 Multiplications of the three convolutions on the test images: a filter that is
 off is not computed, and the next convolution does not read it. Foreseen: with
@@ -20,10 +21,9 @@ import numpy as np
 
 from jaxcls import data, engine, losses
 
-RESULTS = pathlib.Path(__file__).with_suffix(".json")
+HERE = pathlib.Path(__file__).resolve().parent
 # Positions of each convolution's output at 14 pixels: pooling comes after it.
 POSITIONS = (14 * 14, 7 * 7, 3 * 3)
-RATIO = 0.9
 
 
 def multiplications(params, kept2, kept3):
@@ -52,10 +52,12 @@ def main():
   parser = argparse.ArgumentParser()
   parser.add_argument("--runs", required=True)
   runs, found = pathlib.Path(parser.parse_args().runs), {}
-  wanted = lambda mass: np.asarray(
-    losses.top_mass_targets(jnp.asarray(mass), ratio=RATIO)
+  wanted = lambda mass, ratio: np.asarray(
+    losses.top_mass_targets(jnp.asarray(mass), ratio=ratio)
   )
-  for arm in ("predicted", "static_top", "static_random"):
+  arms = sorted(p.name for p in runs.iterdir() if (p / "seed0").is_dir())
+  ratios = {}
+  for arm in (arm for arm in arms if arm != "dense"):
     for seed in range(3):
       run, out = outputs(runs / arm / f"seed{seed}", "test")
       params = run.state.params
@@ -67,8 +69,9 @@ def main():
         / whole
       )
       line = dict(saved=saved)
-      if arm == "predicted":
-        masks = {i: wanted(out[f"stage{i}_mass"]) for i in (2, 3)}
+      if arm.startswith("predicted"):
+        ratios[arm] = ratio = run.learner.ratio
+        masks = {i: wanted(out[f"stage{i}_mass"], ratio) for i in (2, 3)}
         right = [(out[f"stage{i}_mask"] == masks[i]).mean() for i in (2, 3)]
         # The better constant of each filter.
         always = [
@@ -83,15 +86,17 @@ def main():
     # The dense arm's first phase is that of all arms with the same seed.
     run, out = outputs(runs / "dense" / f"seed{seed}", "train", 5000)
     ones = np.ones((1, 1))
-    masks = [wanted(out[f"stage{i}_mass"]) for i in (2, 3)]
     whole = multiplications(run.state.params, ones, ones)
-    saved = 1 - multiplications(run.state.params, *masks) / whole
-    found.setdefault("foreseen", []).append(dict(saved=saved))
+    for arm, ratio in ratios.items():
+      masks = [wanted(out[f"stage{i}_mass"], ratio) for i in (2, 3)]
+      saved = 1 - multiplications(run.state.params, *masks) / whole
+      found.setdefault(f"{arm}, foreseen", []).append(dict(saved=saved))
   for arm, lines in found.items():
     print(
       arm, {k: np.round([x[k] for x in lines], 4).tolist() for k in lines[0]}
     )
-  RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+  results = HERE / f"{runs.name}_flops.json"
+  results.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

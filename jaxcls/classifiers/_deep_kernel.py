@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxcls import ops
+from jaxcls import _precision, ops
 from jaxcls.classifiers import _inputs
 
 _KERNELS = ("nngp", "ntk")
@@ -51,7 +51,7 @@ def deep_kernel(
     raise ValueError(f"kernel must be one of {_KERNELS}, got {kernel!r}.")
   if depth < 0:
     raise ValueError(f"depth must be at least 0, got {depth}.")
-  wide = jnp.float64 if correlation.dtype == jnp.float64 else jnp.float32
+  wide = _precision.wide(correlation)
   xi = correlation.astype(wide)
   squares = [float(a) ** 2 for a in coefficients]
   slopes = [i * s for i, s in enumerate(squares)][1:]

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from jaxcls import ops
+from jaxcls import _precision, ops
 
 
 class PairDraw(NamedTuple):
@@ -121,7 +121,7 @@ def hard_pair_mixup(
       f"{[x.shape for x in draw]}."
     )
   where = labels >= 0
-  dtype = jnp.promote_types(features.dtype, jnp.float32)
+  dtype = _precision.wide(features)
   targets = jax.nn.one_hot(labels, num_classes, dtype=dtype)
   find = _find_released if released else _find
   hard_positive, hard_negative = find(features, labels, where)

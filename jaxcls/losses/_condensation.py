@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
+from jaxcls import _precision
 from jaxcls.losses import _checks
 
 
@@ -49,16 +50,15 @@ def gradient_matching_loss(
     )
   total = jnp.zeros(())
   for path in sorted(gradients):
-    g, t = (_at_least_float32(tree[path]) for tree in (gradients, targets))
+    g, t = (
+      tree[path].astype(_precision.wide(tree[path]))
+      for tree in (gradients, targets)
+    )
     if g.ndim > 1:
       g, t = g.reshape(-1, g.shape[-1]), t.reshape(-1, t.shape[-1])
       product = _norm(g) * _norm(t) + eps
       total = total + jnp.sum(1 - jnp.sum(g * t, axis=0) / product)
   return total
-
-
-def _at_least_float32(x):
-  return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def _norm(x):

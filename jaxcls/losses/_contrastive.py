@@ -78,7 +78,7 @@ def subclass_contrastive_loss(
   positives = candidates & (labels[:, None] == labels)
   own = class_temperatures[jnp.maximum(labels, 0)].astype(fine.dtype)
   scores = jnp.matmul(z, z.T) / own[:, None]
-  count = positives.sum(axis=1)
+  count = positives.sum(axis=1).astype(fine.dtype)
   some = keep & (count > 0)
   # Rows without a positive have a finite sum and no gradient.
   scores = jnp.where(some[:, None], scores, 0)

@@ -52,7 +52,8 @@ def adaptive_pseudo_labels(
   b, c = x.shape
   rank = jnp.zeros(b, jnp.int32).at[order].set(jnp.arange(b, dtype=jnp.int32))
   # 1e-4: a product that is whole in exact arithmetic stays whole.
-  hard = rank < jnp.floor(b * jnp.asarray(ratio, jnp.float32) + 1e-4)
+  num_hard = jnp.floor(b * jnp.asarray(ratio, jnp.float32) + 1e-4)
+  hard = rank < num_hard.astype(jnp.int32)
   one_hot = jax.nn.one_hot(probs.argmax(-1), c)
   return jnp.where(hard[:, None], one_hot, probs)
 

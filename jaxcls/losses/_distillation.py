@@ -154,7 +154,7 @@ def correlation_distillation_loss(
     beta: weight of the relations within an example, >= 0.
     gamma: weight of the relations within a class, >= 0.
     temperature: > 0, no unit.
-    where: [b], True = keep: which examples the second term sees.
+    where: [b], True = keep: the second term sees no others; their loss is 0.
 
   Returns:
     [b] float32, no unit, one value per example; coupled over the (global)
@@ -184,7 +184,8 @@ def correlation_distillation_loss(
   keep = jnp.ones(p.shape[0], bool) if where is None else where
   within_example = 1 - _correlation(p.T, q.T, None)
   within_class = (1 - _correlation(p, q, keep)).mean()
-  return temperature**2 * (beta * within_example + gamma * within_class)
+  values = temperature**2 * (beta * within_example + gamma * within_class)
+  return jnp.where(keep, values, 0)
 
 
 def _correlation(p, q, keep):

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxcls import _precision
+
 _matmul = jax.lax.Precision.HIGHEST
 
 
@@ -35,7 +37,7 @@ def feature_energy(
   [1.]
   """
   _check(responses, targets)
-  wide = _wide(responses)
+  wide = _precision.wide(responses)
   centred = targets.astype(wide) - targets.astype(wide).mean(axis=0)
   seen = jnp.matmul(centred.T, responses.astype(wide), precision=_matmul)
   return 0.5 * (seen**2).sum(axis=0)
@@ -72,7 +74,7 @@ def ridge_signal(
   _check(features, targets)
   if not l2 > 0:
     raise ValueError(f"l2 must be above 0, got {l2}.")
-  wide = _wide(features)
+  wide = _precision.wide(features)
   f, y = features.astype(wide), targets.astype(wide)
   product = lambda a, b: jnp.matmul(a, b, precision=_matmul)
   n, m = f.shape
@@ -82,10 +84,6 @@ def ridge_signal(
   else:
     v = product(f.T, jnp.linalg.solve(product(f, f.T) + l2 * jnp.eye(n), y))
   return product(y - product(f, v), v.T)
-
-
-def _wide(x):
-  return jnp.float64 if x.dtype == jnp.float64 else jnp.float32
 
 
 def _check(features, targets):

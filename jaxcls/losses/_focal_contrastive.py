@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxcls import ops
+from jaxcls import _precision, ops
 from jaxcls.losses import _checks
 
 _MEANS = ("positives", "rows")
@@ -70,7 +70,7 @@ def focal_supcon_loss(
     return ops.supcon_loss(
       embeddings, labels, temperature=temperature, where=where
     )
-  dtype = jnp.promote_types(embeddings.dtype, jnp.float32)
+  dtype = _precision.wide(embeddings)
   keep = jnp.ones(labels.shape, bool) if where is None else where
   z = jnp.where(keep[:, None], embeddings, 0).astype(dtype)
   others = keep & ~jnp.eye(z.shape[0], dtype=bool)
@@ -83,4 +83,5 @@ def focal_supcon_loss(
   values = -log_p if gamma == 0 else -log_p * (-jnp.expm1(log_p)) ** gamma
   sums = jnp.where(positives, values, 0).sum(axis=1)
   count = positives.sum(axis=1) if mean_over == "positives" else keep.sum()
-  return jnp.where(some, sums / jnp.maximum(count, 1), 0)
+  count = jnp.maximum(count, 1).astype(sums.dtype)
+  return jnp.where(some, sums / count, 0)

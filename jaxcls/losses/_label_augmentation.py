@@ -62,7 +62,7 @@ def aggregate_joint_logits(
   """
   m = _copies(joint_logits)
   by_class = joint_logits.astype(jnp.float32).reshape(
-    *joint_logits.shape[:-1], -1, m
+    *joint_logits.shape[:-1], joint_logits.shape[-1] // m, m
   )
   return jnp.diagonal(by_class, axis1=-3, axis2=-1).mean(axis=-1)
 

@@ -32,7 +32,7 @@ def class_balanced_weights(
     arXiv:1906.07413.
   Differs: nothing known.
 
-  >>> print(class_balanced_weights(jnp.array([1, 2]), beta=0.5))
+  >>> print(class_balanced_weights(jnp.array([1, 2]), beta=0.5).round(3))
   [1.2 0.8]
   """
   _check_counts(class_counts)

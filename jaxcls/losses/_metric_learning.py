@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxcls import _precision
 from jaxcls.losses import _checks
 
 _MINING = ("semi_hard", "all")
@@ -61,7 +62,7 @@ def triplet_loss(
   if mining == "semi_hard":
     kept &= gap > 0
   total = jnp.where(kept, margin - gap, 0).sum(axis=(1, 2))
-  return total / jnp.maximum(kept.sum(axis=(1, 2)), 1)
+  return total / _at_least_one(kept.sum(axis=(1, 2)), total)
 
 
 def pair_loss(
@@ -111,8 +112,12 @@ def pair_loss(
   distance = jnp.sqrt(jnp.where(apart, square, 1))
   push = jnp.where(near, (margin - jnp.where(apart, distance, 0)) ** 2, 0)
   pull = jnp.where(same, square, 0)
-  mean = lambda x, kept: x.sum(axis=1) / jnp.maximum(kept.sum(axis=1), 1)
+  mean = lambda x, kept: x.sum(axis=1) / _at_least_one(kept.sum(axis=1), x)
   return mean(pull, same) + mean(push, near)
+
+
+def _at_least_one(count, like):
+  return jnp.maximum(count, 1).astype(like.dtype)
 
 
 def _pairs(embeddings, labels, where):
@@ -121,7 +126,7 @@ def _pairs(embeddings, labels, where):
   if where is None:
     where = jnp.ones(labels.shape, bool)
   z = jnp.where(where[:, None], embeddings, 0)
-  z = z.astype(jnp.promote_types(z.dtype, jnp.float32))
+  z = z.astype(_precision.wide(z))
   squares = (z**2).sum(axis=-1)
   square = squares[:, None] + squares - 2 * jnp.matmul(z, z.T)
   both = where[:, None] & where & ~jnp.eye(labels.shape[0], dtype=bool)

@@ -5,6 +5,8 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from jaxcls import _precision
+
 # On TPU and on some GPUs float32 products are rounded unless asked for.
 matmul = functools.partial(jnp.matmul, precision="highest")
 
@@ -18,7 +20,7 @@ def wide(name, array, *shape):
   check_shape(name, array, *shape)
   if not jnp.issubdtype(array.dtype, jnp.floating):
     raise TypeError(f"{name} must be floating point, got {array.dtype}.")
-  return array.astype(jnp.result_type(jnp.float32, array.dtype))
+  return array.astype(_precision.wide(array))
 
 
 def check_shape(name, array, *shape):

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxcls import _precision
+
 
 def fit_lbfgs(
   objective: Callable[[Any], jax.Array],
@@ -53,9 +55,7 @@ def fit_lbfgs(
     )
   params = jax.tree.map(jnp.asarray, params)
   types = jax.tree.map(lambda p: p.dtype, params)
-  params = jax.tree.map(
-    lambda p: p.astype(jnp.promote_types(p.dtype, jnp.float32)), params
-  )
+  params = jax.tree.map(lambda p: p.astype(_precision.wide(p)), params)
   solver = optax.lbfgs()
   value_and_grad = optax.value_and_grad_from_state(objective)
   largest = lambda tree: optax.tree.norm(tree, ord=jnp.inf)

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxcls import _precision
+
 
 def private_gradient(
   gradient: Callable[[Any, Any], Any],
@@ -76,7 +78,7 @@ def private_gradient(
 
   def clipped(example, keep):
     grads = gradient(params, example)
-    up = lambda g: g.astype(jnp.promote_types(g.dtype, jnp.float32))
+    up = lambda g: g.astype(_precision.wide(g))
     # Select, do not multiply: a padded row may hold nan.
     wide = jax.tree.map(lambda g: jnp.where(keep, up(g), 0), grads)
     scale = clip_norm / jnp.maximum(optax.tree.norm(wide), clip_norm)

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from jaxcls import _precision
+
 
 def logistic_gradient(
   weights: Float[Array, " d"],
@@ -154,7 +156,7 @@ def descend_until_separated(
     weights, steps = carry
     return ~separated(weights) & (steps < max_steps)
 
-  dtype = jnp.promote_types(features.dtype, jnp.float32)
+  dtype = _precision.wide(features)
   start = (jnp.zeros(features.shape[1], dtype), jnp.zeros((), jnp.int32))
   weights, steps = jax.lax.while_loop(unfinished, step, start)
   out = {"weights": weights, "num_steps": steps}
@@ -255,9 +257,7 @@ def _margins(weights, features, labels):
       f"weights must have shape {features.shape[1:]}, one for each column of "
       f"features, got {weights.shape}."
     )
-  dtype = jnp.promote_types(
-    jnp.promote_types(features.dtype, weights.dtype), jnp.float32
-  )
+  dtype = _precision.wide(features, weights)
   signed = (2 * labels[:, None] - 1).astype(dtype) * features.astype(dtype)
   return signed, _matmul(signed, weights.astype(dtype))
 

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxcls import _precision
+
 
 def sam_perturbation(
   grads: Any,
@@ -51,7 +53,7 @@ def sam_perturbation(
   """
   if not (rho >= 0 and eta >= 0):
     raise ValueError(f"rho and eta must be >= 0, got rho {rho} and eta {eta}.")
-  up = lambda x: x.astype(jnp.promote_types(x.dtype, jnp.float32))
+  up = lambda x: x.astype(_precision.wide(x))
   grads, params = jax.tree.map(jnp.asarray, (grads, params))
   grads = jax.tree.map(up, grads)
   if adaptive:
@@ -73,8 +75,7 @@ def _sizes(params, eta, pattern):
   def size(keys, p):
     name = jax.tree_util.keystr(keys, simple=True, separator="/")
     found.append(bool(re.search(pattern, name)))
-    dtype = jnp.promote_types(p.dtype, jnp.float32)
-    p = p.astype(dtype)
+    p = p.astype(_precision.wide(p))
     return jnp.abs(p) + eta if found[-1] else jnp.ones_like(p)
 
   sizes = jax.tree_util.tree_map_with_path(size, params)

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxcls import _precision
+
 
 def tract_gradient(
   gradient: Float[Array, "n m"],
@@ -52,7 +54,7 @@ def tract_gradient(
       f"{gradient.shape} and {inputs.shape}."
     )
   _check_ridge(ridge)
-  dtype = jnp.promote_types(inputs.dtype, jnp.float32)
+  dtype = _precision.wide(inputs)
   x, g = inputs.astype(dtype), gradient.astype(dtype)
   b, n = x.shape
   with jax.default_matmul_precision("highest"):

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from jaxcls import _precision
 from jaxcls.ops.attention import (
   _blockwise,
   _checks,
@@ -106,7 +107,7 @@ def local_linear_attention(
   _checks.check_arrays(query, key, value, where)
   _check_options(locals())
   *batch, t, heads, width = query.shape
-  dtype = jnp.float64 if query.dtype == jnp.float64 else jnp.float32
+  dtype = _precision.wide(query)
   ridge = _ridge_rows(ridge, query, dtype)
   if scale is None:
     scale = 1 / math.sqrt(width)

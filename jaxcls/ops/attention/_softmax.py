@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxcls import _precision
 from jaxcls.ops.attention import _checks, _devices
 
 IMPLEMENTATIONS = (None, "xla", "cudnn", "splash")
@@ -121,7 +122,7 @@ def _sees(keep, t, causal):
 
 def _probabilities(query, key, where, causal, scale, rows):
   """softmax(scale q k^T) of some queries, [*b h r s]."""
-  dtype = jnp.float64 if query.dtype == jnp.float64 else jnp.float32
+  dtype = _precision.wide(query)
   query = jnp.take(query, rows, axis=-3).astype(dtype) * scale
   logits = jnp.einsum("...rhd,...shd->...hrs", query, key.astype(dtype))
   keep = jnp.ones(logits.shape[-2:], bool)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxcls import _precision
 from jaxcls.ops.contrastive import _blockwise, _sharded
 
 _LOGSUMEXP = _blockwise.LOGSUMEXP
@@ -61,7 +62,7 @@ def _scale(temperature, *vectors):
   """1 / temperature in the type of the sums: float32, or wider if they are."""
   if isinstance(temperature, int | float) and not temperature > 0:
     raise ValueError(f"temperature must be > 0, got {temperature}.")
-  dtype = jnp.result_type(jnp.float32, *vectors)
+  dtype = _precision.wide(*vectors)
   temperature = jnp.asarray(temperature)
   if temperature.ndim:
     raise ValueError(

@@ -115,7 +115,7 @@ def _pair_backward(config, residuals, cotangents):
     (columns, column_ct, zeros(columns)),
     config.axis_name,
   )
-  d_scale = (rows.vectors * d_rows).sum() / scale
+  d_scale = (rows.vectors.astype(scale.dtype) * d_rows).sum() / scale
   return (
     _blockwise.Side(d_rows.astype(rows.vectors.dtype)),
     _blockwise.Side(d_columns.astype(columns.vectors.dtype)),
@@ -184,7 +184,8 @@ def _self_backward(config, residuals, cotangents):
 
   d_items = _others(step, own, (items, cotangent), config.axis_name)
   # Every pair is in d_items of both its ends.
-  d_scale = (items.vectors * d_items).sum() / (2 * scale)
+  vectors = items.vectors.astype(scale.dtype)
+  d_scale = (vectors * d_items).sum() / (2 * scale)
   return _blockwise.Side(d_items.astype(items.vectors.dtype)), d_scale
 
 

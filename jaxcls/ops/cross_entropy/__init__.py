@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxcls import _precision
 from jaxcls.ops.cross_entropy import _blockwise
 
 # Logits of a tile when block_size is None: 4 MiB of float32.
@@ -102,7 +103,7 @@ def linear_cross_entropy(
   [0.6931]
   """
   _check(features, kernel, labels, bias, where, label_smoothing, block_size)
-  dtype = jnp.result_type(jnp.float32, features, kernel)
+  dtype = _precision.wide(features, kernel)
   n, num_classes = features.shape[0], kernel.shape[1]
   if n == 0:
     return jnp.zeros(0, dtype)

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxcls import _precision
+
 
 def unit_norm(
   x: Float[Array, "*b d"], *, axis: int = -1
@@ -31,6 +33,6 @@ def unit_norm(
   """
   if not jnp.issubdtype(x.dtype, jnp.floating):
     raise TypeError(f"x must be floating point, got {x.dtype}.")
-  x = x.astype(jnp.float64 if x.dtype == jnp.float64 else jnp.float32)
+  x = x.astype(_precision.wide(x))
   square = jnp.sum(x * x, axis=axis, keepdims=True)
   return x * jax.lax.rsqrt(jnp.maximum(square, 1e-24))

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxcls import _precision
 from jaxcls.ops.sorting import _fast, _matrix, _network, _relaxations
 
 NETWORKS = ("odd_even", "bitonic")
@@ -162,7 +163,7 @@ def soft_sort(
   if not 0 <= art_lambda < 1:
     raise ValueError(f"art_lambda must be in [0, 1), got {art_lambda}.")
   *batch, n = x.shape
-  dtype = jnp.float64 if x.dtype == jnp.float64 else jnp.float32
+  dtype = _precision.wide(x)
   x, steepness = x.astype(dtype), jnp.asarray(steepness, dtype)
   if steepness.shape not in ((), tuple(batch)):
     raise ValueError(
