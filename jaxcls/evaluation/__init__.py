@@ -106,3 +106,5 @@ from jaxcls.evaluation._scatter import scatter_probe as scatter_probe
 from jaxcls.evaluation._spectrum import (
   frequency_concentration as frequency_concentration,
 )
+from jaxcls.evaluation._tangent_kernel import kernel_velocity as kernel_velocity
+from jaxcls.evaluation._tangent_kernel import tangent_kernel as tangent_kernel
