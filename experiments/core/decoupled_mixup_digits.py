@@ -7,7 +7,8 @@ Sizes:  1,293 training, 144 validation and 360 test images of 8 x 8 pixels,
         ConvNet of widths 16, 32, 40 epochs, 5 seeds.
 
 The paper's constants. The learning rate was chosen for each arm on val, seed
-100, out of 0.001, 0.003, 0.01.
+100, out of 0.001, 0.003, 0.01; 0.001 and 0.01 tie for decoupled mixup, the
+latter with the lower loss.
 """
 
 
@@ -22,9 +23,9 @@ def get_experiment() -> dict:
       set=(f"learner={learner}", f"schedule.peak_lr={lr}"),
     )
 
-  arms = dict(none=arm(soft, None, lr=0.003))
+  arms = dict(none=arm(soft, None))
   mixing = dict(name="mixup", alpha=1.0)
-  arms["mixup"] = arm(soft, mixing)
+  arms["mixup"] = arm(soft, mixing, lr=0.001)
   arms["decoupled_mixup"] = arm(decoupled, mixing)
   return dict(
     arms=arms,

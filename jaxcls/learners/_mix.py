@@ -1,11 +1,26 @@
 """Mixing at the inputs or inside the network."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxcls import _lookup, data
+
+
+def find_mixing(
+  section: Mapping[str, Any] | None,
+) -> Callable[..., data.Mixed] | None:
+  """The function of (inputs, targets, key) that `learner.mixing` names.
+
+  Raises:
+    ConfigError: an unknown name or field.
+  """
+  if section is None:
+    return None
+  supplied = ("images", "targets", "key")
+  return _lookup.bind(section, data, field="learner.mixing", supplied=supplied)
 
 
 class Mixer:

@@ -1,14 +1,15 @@
 """Few labels, many unlabelled images: confident weak views teach strong."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jaxcls import data, losses
-from jaxcls.learners import _training_state
+from jaxcls import _lookup, data, losses
+from jaxcls.learners import _mix, _training_state
 
 # Outputs of the heads that tell known from unknown classes.
 BINARY, OPEN = "binary", "open"
@@ -40,6 +41,10 @@ class SemiSupervised:
     unknown_threshold: without open_set, predictions below this confidence
       count as unknown in `open_logits`.
     ema_decay: evaluation uses the averaged weights; 0 keeps no average.
+    objective: of `jaxcls.losses`, of logits and targets: the labelled images'
+      loss, CE above.
+    mixing: None, or a mapping with `name` (mixup, cutmix, resizemix, ...) and
+      its hyperparameters: mixes the labelled images with one another.
 
   Source: Sohn et al. 2020, arXiv:2001.07685 (FixMatch); Li et al. 2023,
     arXiv:2308.13168 (IOMatch).
@@ -57,6 +62,29 @@ class SemiSupervised:
   open_start_steps: int = 0
   unknown_threshold: float = 0.95
   ema_decay: float = 0.999
+  objective: str | Mapping[str, Any] = "soft_cross_entropy_loss"
+  mixing: Mapping[str, Any] | None = None
+
+  def __post_init__(self):
+    """Resolves every name now, so that a typo fails before any compile."""
+    self._objective, self._mixing  # noqa: B018
+
+  @functools.cached_property
+  def _objective(self):
+    supplied = ("logits", "labels", "targets")
+    found = _lookup.bind(
+      self.objective, losses, field="learner.objective", supplied=supplied
+    )
+    if "targets" not in _lookup.parameters(found):
+      raise ValueError(
+        "learner.objective must be a loss of targets, got "
+        f"{self.objective!r}. Use 'soft_cross_entropy_loss'."
+      )
+    return found
+
+  @functools.cached_property
+  def _mixing(self):
+    return _mix.find_mixing(self.mixing)
 
   def init(self, net, state, batch, key):
     """Memory: `ema`, and the alignment `queue` [n c] with its position."""
@@ -74,15 +102,20 @@ class SemiSupervised:
     """All views in one pass, so that batch statistics are shared."""
     labeled, views = batch["labeled"], batch["unlabeled"]["views"]
     b, u = labeled["label"].shape[0], views.shape[0]
-    inputs = [data.inputs(labeled), views[:, 0], views[:, 1]]
-    inputs = jnp.concatenate(inputs)
+    images, targets = data.inputs(labeled), None
+    if self._mixing is not None:
+      targets = jax.nn.one_hot(labeled["label"], net.num_classes)
+      mix_key, key = jax.random.split(key)
+      mixed = self._mixing(images, targets, mix_key)
+      images, targets = mixed.inputs, mixed.targets
+    inputs = jnp.concatenate([images, views[:, 0], views[:, 1]])
     out, stats = net(params, state.stats, inputs, train=True, key=key)
     split = lambda x: jnp.split(x, [b, b + u])
     names = ["logits"]
     if self.open_set:
       names += [BINARY, OPEN] if self.open_weight else [BINARY]
     outputs = {name: split(out[name]) for name in names}
-    parts, queue = self.parts(outputs, labeled["label"], state)
+    parts, queue = self.parts(outputs, labeled["label"], state, targets)
     weights = {
       "labeled_loss": 1.0,
       "consistency_loss": self.unlabeled_weight,
@@ -92,13 +125,16 @@ class SemiSupervised:
     total = sum(weights[k] * v for k, v in parts.items() if k in weights)
     return total, _training_state.Aux(stats, parts, queue)
 
-  def parts(self, outputs, labels, state) -> tuple[dict[str, Any], Any]:
+  def parts(
+    self, outputs, labels, state, mixed=None
+  ) -> tuple[dict[str, Any], Any]:
     """The terms of the loss and the new alignment queue.
 
     Args:
       outputs: {name: [labelled, weak, strong]} of "logits", "binary", "open".
       labels: [b] of the labelled images.
       state: of which the memory and the step are read.
+      mixed: [b c], targets of mixed labelled images.
     """
     weak = jax.lax.stop_gradient(outputs["logits"][1].astype(jnp.float32))
     probs = jax.nn.softmax(weak)
@@ -107,7 +143,10 @@ class SemiSupervised:
       probs = losses.align_distribution(probs, queue["queue"].mean(axis=0))
     confident = probs.max(-1) >= self.threshold
     inlier = jnp.ones_like(confident)
-    task = losses.cross_entropy_loss(outputs["logits"][0], labels)
+    logits = outputs["logits"][0]
+    if mixed is None:
+      mixed = jax.nn.one_hot(labels, logits.shape[-1])
+    task = self._objective(logits, mixed)
     parts = {"labeled_loss": task.mean()}
     if self.open_set:
       found, inlier = self._open(outputs, labels, probs, state.step)

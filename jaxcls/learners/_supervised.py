@@ -105,12 +105,7 @@ class Supervised:
 
   @functools.cached_property
   def _mixing(self):
-    if self.mixing is None:
-      return None
-    supplied = ("images", "targets", "key")
-    return _lookup.bind(
-      self.mixing, data, field="learner.mixing", supplied=supplied
-    )
+    return _mix.find_mixing(self.mixing)
 
   @functools.cached_property
   def _regularizers(self):

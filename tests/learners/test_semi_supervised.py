@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcls import engine, learners, scenarios
+from jaxcls import data, engine, learners, losses, models, scenarios
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "goldens/iomatch.npz"
 
@@ -169,3 +169,39 @@ def test_val_is_held_out_and_has_an_open_twin():
   assert set(val.labels) == {0, 1} and set(opened.labels) == {0, 1, 2}
   for stream in stage.streams.values():
     assert not set(stream.source.ids) & set(opened.ids)
+
+
+def test_mixed_labels_go_into_the_labelled_loss():
+  learner = learners.SemiSupervised(
+    ema_decay=0.0,
+    objective=dict(name="decoupled_mixup_loss", eta=0.5),
+    mixing=dict(name="mixup", alpha=1.0),
+  )
+  net = models.mlp(num_classes=3, input_shape=(2, 2, 1), hidden=())
+  params, stats = net.init(jax.random.key(0))
+  images = jax.random.normal(jax.random.key(1), (4, 2, 2, 1))
+  labels = jnp.array([0, 1, 2, 1])
+  batch = {
+    "labeled": {"image": images, "label": labels},
+    "unlabeled": {"views": jnp.zeros((4, 2, 2, 2, 1))},
+  }
+  state = learners.State(
+    step=jnp.int32(0), params=params, stats=stats, opt_state=(), memory={},
+    key=jax.random.key(0), tx=None,
+  )  # fmt: skip
+  key = jax.random.key(2)
+  loss, aux = jax.jit(lambda key: learner.loss(net, params, state, batch, key))(
+    key
+  )
+  mixed = data.mixup(
+    images, jax.nn.one_hot(labels, 3), jax.random.split(key)[0], alpha=1.0
+  )
+  logits = net(params, stats, mixed.inputs)[0]["logits"]
+  want = losses.decoupled_mixup_loss(logits, mixed.targets, eta=0.5).mean()
+  np.testing.assert_allclose(aux.metrics["labeled_loss"], want, rtol=1e-5)
+  assert loss >= want
+
+
+def test_an_objective_of_labels_is_refused():
+  with pytest.raises(ValueError, match="must be a loss of targets"):
+    learners.SemiSupervised(objective="cross_entropy_loss")
