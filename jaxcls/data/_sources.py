@@ -16,6 +16,7 @@ from jaxcls.data import (
   _backdrop,
   _canvas,
   _clicks,
+  _digit_pairs,
   _packaged,
   _piecewise,
   _readers,
@@ -27,6 +28,7 @@ PLAIN = {
   "digits": _packaged.digits_table,
   "mnist5k": _packaged.mnist5k_table,
   "mnist5k_backdrop": _backdrop.mnist5k_backdrop_table,
+  "mnist5k_pairs": _digit_pairs.mnist5k_pairs_table,
   "mnist5k_canvas": _canvas.mnist5k_canvas_table,
   "fashion_mnist": _packaged.fashion_mnist_table,
   "fake": _packaged.fake_table,
@@ -235,6 +237,7 @@ def load_source(name: str, split: str = "train", **options) -> Source:
       all images share, column `brightness`.
     mnist5k_canvas: image_size, clutter, watermark, test_watermark; mnist5k
       somewhere on a cluttered canvas, columns `box` and `mark_box`.
+    mnist5k_pairs: num_examples; two of mnist5k's digits, 100 classes.
     fashion_mnist: root (folder of the four IDX files).
     fake: shape, num_classes, num_examples, seed; learnable noise.
     shapes: image_size, num_attributes, num_objects, objects_per_image,
