@@ -10,8 +10,7 @@ Chosen: on val, seed 100: each arm's learning rate out of (0.001, 0.003, 0.01).
         COMET's penalty is 0.01, COMET+'s temperatures 1e-3 to 1e-7, as in
         comet_moe.py.
 
-The hash goes by the position of the brightest of the first 32 pixels: images
-have no ids.
+The hash goes by the position of the brightest pixel: images have no ids.
 """
 
 
@@ -42,7 +41,7 @@ def get_experiment() -> dict:
         0.003, 0.01, **comet, search_steps=200, search_tau=(1e-3, 1e-7)
       ),
       top_k=arm(0.003, gate="top_k", k=2),
-      hash=arm(0.003, gate="hash", id_columns=32),
+      hash=arm(0.003, gate="hash", id_columns=308),
       softmax=arm(0.003, gate="softmax"),
     ),
     set=(
