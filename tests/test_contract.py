@@ -4,9 +4,7 @@ A package joins with a table: one Case for each of its public functions. A
 public function without a row fails `test_every_public_name_has_a_row`.
 """
 
-import doctest
 import functools
-import importlib
 import inspect
 from collections.abc import Callable
 from typing import NamedTuple
@@ -247,10 +245,14 @@ PER_EXAMPLE = [row for row in ROWS if case_of(row).kind in ("value", "rows")]
 BATCH = [row for row in ROWS if case_of(row).kind == "batch"]
 SMOOTH = [row for row in ROWS if case_of(row).gradient]
 # Where examples meet, a batch has one axis, and several of them.
+PLAIN = (((4,), jnp.float32), ((4,), jnp.bfloat16))
 SHAPES = [
-  (*row, batch)
+  pytest.param(*row, batch, dtype, id=f"{row[1]}-{batch}-{dtype.__name__}")
   for row in ROWS
-  for batch in (((4,), (2, 2), (0,)) if row in PER_EXAMPLE else ((4,),))
+  for batch, dtype in (
+    *PLAIN,
+    *(((2, 2), jnp.bfloat16), ((0,), jnp.float32)) * (row in PER_EXAMPLE),
+  )
 ]
 
 
@@ -292,22 +294,7 @@ def test_every_public_name_has_a_row(package):
   assert public_functions(module) == set(cases)
 
 
-@every_row
-def test_docstring_has_source_and_true_examples(package, name):
-  f = getattr(TABLES[package][0], name)
-  doc = inspect.getdoc(f)
-  assert "\nSource: " in doc
-  assert "\nDiffers: " in doc
-  module = importlib.import_module(f.__module__)
-  tests = doctest.DocTestFinder(recurse=False).find(f, name, module)
-  assert any(test.examples for test in tests)
-  runner = doctest.DocTestRunner(verbose=False)
-  for test in tests:
-    assert runner.run(test).failed == 0
-
-
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-@pytest.mark.parametrize(("package", "name", "batch"), SHAPES)
+@pytest.mark.parametrize(("package", "name", "batch", "dtype"), SHAPES)
 def test_shape_dtype_and_finite_grad(package, name, batch, dtype):
   kind = TABLES[package][1][name].kind
   call = bind(package, name, typed=True)  # the annotations must hold

@@ -38,7 +38,7 @@ def calibrate_prototypes(
   Differs: from the paper, as the released code: the mean of base prototypes
     is scaled to unit norm before it is mixed in.
 
-  >>> base, new = jnp.array([[1.0, 0.0]]), jnp.array([[0.0, 2.0]])
+  >>> base, new = jax.numpy.eye(2)[:1], 2 * jax.numpy.eye(2)[1:]
   >>> print(calibrate_prototypes(new, base))
   [[0.5 0.5]]
   """

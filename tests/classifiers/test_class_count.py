@@ -1,12 +1,9 @@
-import doctest
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxcls import classifiers, evaluation
-from jaxcls.classifiers import _class_count
 
 KEY = jax.random.key(0)
 
@@ -17,10 +14,6 @@ def blobs(classes=5, size=30, noise=0.08):
   labels = np.repeat(np.arange(classes), size)
   x = centres[labels] + noise * rng.normal(size=(len(labels), 8))
   return jnp.float32(x), labels
-
-
-def test_examples_in_docstrings():
-  assert doctest.testmod(_class_count).failed == 0
 
 
 def test_finds_the_number_of_separate_classes():

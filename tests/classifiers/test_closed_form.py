@@ -1,5 +1,3 @@
-import doctest
-import importlib
 import inspect
 import math
 
@@ -73,19 +71,6 @@ def test_every_public_name_is_tested():
     "fit_timestep_weights", "merge_naive_bayes", "optimal_coefficients",
     "predict_boosted_network", "singular_exponent",
   }  # fmt: skip
-
-
-@pytest.mark.parametrize("verb", ["fit", "predict"])
-@every_method
-def test_docstring_has_source_and_true_examples(name, verb):
-  f = getattr(classifiers, f"{verb}_{name}")
-  assert "\nSource: " in inspect.getdoc(f)
-  assert "\nDiffers: " in inspect.getdoc(f)
-  module = importlib.import_module(f.__module__)
-  tests = doctest.DocTestFinder(recurse=False).find(f, name, module)
-  assert any(test.examples for test in tests)
-  for test in tests:
-    assert doctest.DocTestRunner(verbose=False).run(test).failed == 0
 
 
 @every_method

@@ -1,16 +1,9 @@
-import doctest
-
 import numpy as np
 import pytest
 
 from jaxcls import data, scenarios
-from jaxcls.data import _subsets
 
 LABELS = np.repeat(np.arange(4), [50, 60, 40, 50])
-
-
-def test_examples_in_docstrings():
-  assert doctest.testmod(_subsets).failed == 0
 
 
 def test_long_tail_follows_the_formula():

@@ -1,7 +1,3 @@
-import doctest
-import importlib
-import inspect
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -182,13 +178,3 @@ DOCUMENTED = [
     "explanation_key",
   )),
 ]  # fmt: skip
-
-
-@pytest.mark.parametrize("f", DOCUMENTED, ids=lambda f: f.__name__)
-def test_examples_are_true(f):
-  module = importlib.import_module(f.__module__)
-  (test,) = doctest.DocTestFinder(recurse=False).find(f, f.__name__, module)
-  assert test.examples
-  assert doctest.DocTestRunner(verbose=False).run(test).failed == 0
-  if f is not evaluation.explanation_key:
-    assert "Source: " in inspect.getdoc(f) and "Differs: " in inspect.getdoc(f)

@@ -1,5 +1,3 @@
-import doctest
-import importlib
 import inspect
 import math
 import warnings
@@ -211,17 +209,6 @@ def test_nothing_kept(name, options, reference):
   got = bind(name, **options)(logits, labels, np.zeros(4, bool))
   expected = 0 if name == "confusion_matrix" else np.nan
   np.testing.assert_array_equal(got, np.full(got.shape, expected))
-
-
-@pytest.mark.parametrize("name", [*REFERENCES, "evaluate_predictions"])
-def test_docstring_has_source_and_true_examples(name):
-  f = getattr(evaluation, name)
-  assert "\nSource: " in inspect.getdoc(f)
-  module = importlib.import_module(f.__module__)
-  tests = doctest.DocTestFinder(recurse=False).find(f, name, module)
-  assert any(test.examples for test in tests)
-  for test in tests:
-    assert doctest.DocTestRunner(verbose=False).run(test).failed == 0
 
 
 # Three rows, true classes 0, 0, 2; predictions 0, 1, 2 at probability 0.8.

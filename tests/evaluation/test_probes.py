@@ -1,6 +1,3 @@
-import doctest
-import importlib
-import inspect
 import math
 
 import numpy as np
@@ -36,18 +33,6 @@ def probe(name, *arrays, **options):
   f = getattr(evaluation, name)
   options = {"num_classes": NUM_CLASSES, **PROBES[name], **options}
   return f(*arrays, **options)
-
-
-@every_probe
-def test_docstring_has_source_and_true_examples(name):
-  f = getattr(evaluation, name)
-  assert "\nSource: " in inspect.getdoc(f)
-  assert "\nDiffers: " in inspect.getdoc(f)
-  module = importlib.import_module(f.__module__)
-  tests = doctest.DocTestFinder(recurse=False).find(f, name, module)
-  assert any(test.examples for test in tests)
-  for test in tests:
-    assert doctest.DocTestRunner(verbose=False).run(test).failed == 0
 
 
 def test_knn_probe_equals_a_weighted_sklearn_vote():

@@ -1,6 +1,3 @@
-import doctest
-import importlib
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -194,10 +191,6 @@ def test_temperature_by_hand():
   # Spreads 1 and 2 by the same log(2 + 10); their mean is 1.5.
   expected = 0.1 * np.exp([1 / 1.5, 2 / 1.5, 0])
   np.testing.assert_allclose(t, expected, rtol=1e-6)
-  f = learners.dynamic_temperatures
-  module = importlib.import_module(f.__module__)
-  for test in doctest.DocTestFinder(recurse=False).find(f, "f", module):
-    assert doctest.DocTestRunner(verbose=False).run(test).failed == 0
 
 
 def test_frozen_stats_leave_the_statistics(tiny):

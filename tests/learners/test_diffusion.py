@@ -1,18 +1,11 @@
-import doctest
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxcls import classifiers, engine, learners, models
-from jaxcls.classifiers import _timestep_weights
 
 SHAPE, CLASSES = (4, 4, 1), 3
-
-
-def test_examples_in_docstrings():
-  assert doctest.testmod(_timestep_weights).failed == 0
 
 
 def make_net(**changes):

@@ -1,13 +1,9 @@
-import doctest
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxcls import data, engine, optim, scenarios
-from jaxcls.data import _clients
-from jaxcls.optim import _federated
 
 CLIENTS, STEPS, D = 4, 5, 3
 RNG = np.random.default_rng(0)
@@ -15,11 +11,6 @@ RNG = np.random.default_rng(0)
 CURVES = RNG.uniform(0.2, 2.0, (CLIENTS, D))
 OPTIMA = 5 * RNG.normal(size=(CLIENTS, D))
 BEST = (CURVES * OPTIMA).sum(0) / CURVES.sum(0)
-
-
-def test_examples_in_docstrings():
-  assert doctest.testmod(_clients).failed == 0
-  assert doctest.testmod(_federated).failed == 0
 
 
 def batches_of(clients):

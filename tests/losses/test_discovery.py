@@ -1,4 +1,3 @@
-import doctest
 import pathlib
 
 import jax
@@ -7,13 +6,8 @@ import numpy as np
 import pytest
 
 from jaxcls import losses
-from jaxcls.losses import _discovery
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "goldens/protogcd.npz"
-
-
-def test_examples_in_docstrings():
-  assert doctest.testmod(_discovery).failed == 0
 
 
 @pytest.mark.parametrize(

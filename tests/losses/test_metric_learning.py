@@ -1,7 +1,3 @@
-import doctest
-import importlib
-import inspect
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -134,15 +130,9 @@ def test_finite_values_and_gradients(name, dtype, scale, keep):
 
 
 @every_loss
-def test_gradient_and_docstring(name):
+def test_gradient(name):
   f = jax.jit(lambda z: call(name, z).sum())
   check_grads(f, (example(),), order=1, modes=["rev"], atol=1e-2, rtol=1e-2)
-  f = getattr(losses, name)
-  assert "\nSource: " in inspect.getdoc(f) and "Differs: " in inspect.getdoc(f)
-  module = importlib.import_module(f.__module__)
-  for test in doctest.DocTestFinder(recurse=False).find(f, name, module):
-    assert test.examples
-    assert doctest.DocTestRunner(verbose=False).run(test).failed == 0
 
 
 @every_loss

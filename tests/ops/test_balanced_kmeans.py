@@ -1,6 +1,3 @@
-import doctest
-import importlib
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -59,14 +56,6 @@ def test_equal_blobs_are_found():
   got = run(jnp.asarray(x, jnp.float32), jnp.ones(20, bool), 5).assignments
   groups = np.asarray(got).reshape(5, 4)
   assert (groups == groups[:, :1]).all() and len(set(groups[:, 0])) == 5
-
-
-def test_docstring():
-  f = ops.balanced_kmeans
-  module = importlib.import_module(f.__module__)
-  for test in doctest.DocTestFinder(recurse=False).find(f, "f", module):
-    assert test.examples
-    assert doctest.DocTestRunner(verbose=False).run(test).failed == 0
 
 
 @pytest.mark.parametrize(

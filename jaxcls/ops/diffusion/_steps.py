@@ -46,6 +46,7 @@ def signal_to_noise(alpha_bar: Float[Array, "*b"]) -> Float[Array, "*b"]:
   """abar / (1 - abar) in float32, alpha_bar in [0, 1).
 
   Source: Kingma et al. 2021, arXiv:2107.00630.
+  Differs: nothing known.
 
   >>> print(signal_to_noise(jnp.array([0.0, 0.5])))
   [0. 1.]
@@ -109,6 +110,7 @@ def noise_embeddings(
     noise: [*b d], standard normal.
 
   Source: Ho et al. 2020, arXiv:2006.11239.
+  Differs: nothing known.
 
   >>> print(noise_embeddings(jnp.ones(2), jnp.array(0.25), jnp.zeros(2)))
   [0.5 0.5]
