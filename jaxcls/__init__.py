@@ -10,8 +10,8 @@ import importlib.metadata
 __version__ = importlib.metadata.version("jaxcls")
 
 _PACKAGES = (
-  "classifiers", "data", "engine", "evaluation", "explain", "learners",
-  "losses", "models", "ops", "optim", "scenarios",
+  "attacks", "classifiers", "data", "engine", "evaluation", "explain",
+  "learners", "losses", "models", "ops", "optim", "scenarios",
 )  # fmt: skip
 
 

@@ -150,6 +150,9 @@ LOSSES = {
   "norm_direction_loss": Case(
     lambda f, x, y: f(x, fixed_teacher(x), y, jnp.asarray(CLASS_MEANS))
   ),
+  "noise_sensitive_loss": Case(
+    lambda f, x, y: f(x, jax.nn.one_hot(y, NUM_CLASSES))
+  ),
   "normalized_softmax_loss": Case(
     lambda f, x, y: f(x, jnp.asarray(CLASS_MEANS), y, temperature=0.2)
   ),

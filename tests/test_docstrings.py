@@ -9,7 +9,15 @@ import re
 import numpy as np
 import pytest
 
-from jaxcls import _lookup, classifiers, evaluation, losses, ops, optim
+from jaxcls import (
+  _lookup,
+  attacks,
+  classifiers,
+  evaluation,
+  losses,
+  ops,
+  optim,
+)
 
 ROOT = pathlib.Path(__file__).parents[1]
 FILES = [
@@ -27,7 +35,7 @@ SHORT = {
 }  # fmt: skip
 FUNCTIONS = [
   getattr(package, name)
-  for package in (classifiers, evaluation, losses, ops, optim)
+  for package in (attacks, classifiers, evaluation, losses, ops, optim)
   for name in _lookup.public_names(package)
   if inspect.isfunction(getattr(package, name)) and name not in SHORT
 ]

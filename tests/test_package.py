@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).parents[1] / "jaxcls"
 # From the ground up; a file imports only from its own floor's package or below.
 FLOORS = (
   {"ops"},
-  {"losses", "optim", "classifiers", "explain"},
+  {"losses", "optim", "classifiers", "explain", "attacks"},
   {"models", "data"},
   {"scenarios", "learners", "evaluation"},
   {"engine"},

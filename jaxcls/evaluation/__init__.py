@@ -108,3 +108,6 @@ from jaxcls.evaluation._spectrum import (
 )
 from jaxcls.evaluation._tangent_kernel import kernel_velocity as kernel_velocity
 from jaxcls.evaluation._tangent_kernel import tangent_kernel as tangent_kernel
+from jaxcls.evaluation._tracing import tracing_accuracy as tracing_accuracy
+from jaxcls.evaluation._tracing import tracing_scores as tracing_scores
+from jaxcls.evaluation._tracing import transfer_rates as transfer_rates

@@ -36,6 +36,7 @@ from jaxcls.learners._subclasses import (
 from jaxcls.learners._subclasses import split_classes as split_classes
 from jaxcls.learners._supervised import Supervised as Supervised
 from jaxcls.learners._test_time import TestTimeAdaptation as TestTimeAdaptation
+from jaxcls.learners._tracers import Tracers as Tracers
 from jaxcls.learners._training_state import Aux as Aux
 from jaxcls.learners._training_state import State as State
 from jaxcls.learners._training_state import ema as ema

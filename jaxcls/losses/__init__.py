@@ -97,6 +97,9 @@ from jaxcls.losses._mixing import decoupled_mixup_loss as decoupled_mixup_loss
 from jaxcls.losses._mixing import region_label_loss as region_label_loss
 from jaxcls.losses._multi_label import asymmetric_loss as asymmetric_loss
 from jaxcls.losses._multi_label import sigmoid_focal_loss as sigmoid_focal_loss
+from jaxcls.losses._noise_sensitivity import (
+  noise_sensitive_loss as noise_sensitive_loss,
+)
 from jaxcls.losses._ordinal import coral_loss as coral_loss
 from jaxcls.losses._ordinal import corn_loss as corn_loss
 from jaxcls.losses._ordinal import cumulative_link_loss as cumulative_link_loss

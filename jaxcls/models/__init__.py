@@ -39,5 +39,6 @@ from jaxcls.models._surgery import select as select
 from jaxcls.models._text import blank_words as blank_words
 from jaxcls.models._text import init_soft_prompt as init_soft_prompt
 from jaxcls.models._text import prompt_ids as prompt_ids
+from jaxcls.models._tracers import tracer_copies as tracer_copies
 from jaxcls.models._two_tower import two_tower as two_tower
 from jaxcls.models._vit import vit as vit

@@ -1,12 +1,9 @@
-import doctest
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxcls import evaluation
-from jaxcls.evaluation import _tangent_kernel
 
 X = jax.random.normal(jax.random.key(0), (4, 3))
 
@@ -17,10 +14,6 @@ def linear(params, x):
 
 def hidden(params, x):
   return (x @ params["first"]) @ params["second"]
-
-
-def test_examples_in_docstrings():
-  assert doctest.testmod(_tangent_kernel).failed == 0
 
 
 def test_linear_model_has_the_kernel_of_its_inputs_and_stands_still():
