@@ -1,4 +1,3 @@
-import inspect
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +11,6 @@ RNG = np.random.default_rng(0)
 WEIGHTS = jnp.asarray(RNG.normal(size=(6, 3)), jnp.float32)
 IMAGES = jnp.asarray(RNG.uniform(0.4, 0.6, size=(5, 2, 3, 1)), jnp.float32)
 LABELS = jnp.argmax(IMAGES.reshape(5, -1) @ WEIGHTS, axis=-1)
-FUNCTIONS = [n for n, _ in inspect.getmembers(attacks, inspect.isfunction)]
 
 
 def linear(x):
