@@ -9,6 +9,7 @@ import numpy as np
 from jaxcls.data import _plans, _readers
 
 ATTRIBUTES = ("red", "yellow", "green", "cyan", "blue", "magenta")
+PATTERNS = ("striped", "barred", "checked")
 OBJECTS = (
   "circle", "square", "triangle", "cross", "ring", "bar", "star", "half",
 )  # fmt: skip
@@ -34,7 +35,11 @@ _SEED = 20261122  # Of the images; part of the version "shapes-1".
 
 
 def pair_classes(
-  *, num_attributes: int, num_objects: int, objects_per_image: int = 1
+  *,
+  num_attributes: int,
+  num_objects: int,
+  objects_per_image: int = 1,
+  num_patterns: int = 0,
 ) -> np.ndarray:
   """What each class of the shapes holds, by attribute and object.
 
@@ -42,22 +47,31 @@ def pair_classes(
   colours: classes 2k and 2k + 1 hold the same words and differ in which object
   has which colour.
 
+  With patterns an object has an attribute, a pattern or both: class r *
+  num_objects + o, where row r is an attribute alone (A rows), a pattern alone
+  (P rows) or attribute a with pattern p (row A + P + a P + p).
+
   Args:
     num_attributes: number of attributes, A.
     num_objects: number of objects, O.
     objects_per_image: 1 (A O classes) or 2 (O (O - 1) A (A - 1) / 2).
+    num_patterns: P, second attributes; (A + P + A P) O classes.
 
   Returns:
-    [c m 2] int: (attribute, object) of each of the m objects of a class.
+    [c m 2] int: (attribute, object) of each of the m objects of a class; with
+    patterns [c 1 3], (attribute, pattern, object), -1 where it has none.
 
   Raises:
-    ValueError: too few of them, or neither 1 nor 2 objects.
+    ValueError: too few of them, neither 1 nor 2 objects, or patterns on 2.
 
   >>> pair_classes(num_attributes=2, num_objects=2)[:, 0].tolist()
   [[0, 0], [0, 1], [1, 0], [1, 1]]
   >>> both = pair_classes(num_attributes=2, num_objects=2, objects_per_image=2)
   >>> both.tolist()
   [[[0, 0], [1, 1]], [[1, 0], [0, 1]]]
+  >>> more = pair_classes(num_attributes=1, num_objects=1, num_patterns=1)
+  >>> more[:, 0].tolist()
+  [[0, -1, 0], [-1, 0, 0], [0, 0, 0]]
   """
   if objects_per_image not in (1, 2):
     raise ValueError(
@@ -68,8 +82,18 @@ def pair_classes(
       f"num_attributes and num_objects must be at least {objects_per_image}, "
       f"got {num_attributes} and {num_objects}."
     )
+  if num_patterns < 0 or (num_patterns and objects_per_image > 1):
+    raise ValueError(
+      "num_patterns must be at least 0, and 0 for two objects in an image, got "
+      f"{num_patterns}."
+    )
   attributes, objects = range(num_attributes), range(num_objects)
-  if objects_per_image == 1:
+  patterns = range(num_patterns)
+  if num_patterns:
+    alone = [(a, -1) for a in attributes] + [(-1, p) for p in patterns]
+    rows = alone + list(itertools.product(attributes, patterns))
+    classes = [[(*row, o)] for row in rows for o in objects]
+  elif objects_per_image == 1:
     classes = [[(a, o)] for a in attributes for o in objects]
   else:
     classes = [
@@ -91,12 +115,13 @@ def shapes_table(
   rendering: str = "plain",
   num_train: int = 6000,
   num_test: int = 2400,
+  num_patterns: int = 0,
 ) -> _readers.Table:
   """One or two coloured shapes at a random place, size and angle.
 
-  Columns `attribute` and `object`: [n], for two objects [n 2]; classes as in
-  `pair_classes`, each of them equally often. An example depends on (split, id)
-  and the options only.
+  Columns `attribute` and `object`: [n], for two objects [n 2], with patterns
+  also `pattern`; classes as in `pair_classes`, each of them equally often. An
+  example depends on (split, id) and the options only.
 
   Args:
     split: "train" or "test".
@@ -108,11 +133,14 @@ def shapes_table(
       pale or saturated, noisy) or "shifted" (on a light ground, smaller, pale,
       noisy, all hues turned by 22 degrees).
     num_train: examples of "train"; num_test: those of "test".
+    num_patterns: dark stripes, bars or checks on the object, at most 3; an
+      object without a colour is grey, one without a pattern is not striped.
   """
   _readers.check_split(split, ("train", "test"), "shapes")
   for name, value, known in (
     ("num_attributes", num_attributes, ATTRIBUTES),
     ("num_objects", num_objects, OBJECTS),
+    ("num_patterns", num_patterns, PATTERNS),
   ):
     if value > len(known):
       raise ValueError(f"{name} must be at most {len(known)}, got {value}.")
@@ -122,7 +150,7 @@ def shapes_table(
     )
   classes = pair_classes(
     num_attributes=num_attributes, num_objects=num_objects,
-    objects_per_image=objects_per_image,
+    objects_per_image=objects_per_image, num_patterns=num_patterns,
   )  # fmt: skip
   n = num_test if split == "test" else num_train
   if min(n, image_size) < 1:
@@ -136,16 +164,19 @@ def shapes_table(
   style = RENDERINGS[rendering]
   draw = lambda row: _draw(pairs[row], part, row, image_size, style)
   read = functools.partial(_draw_rows, draw=draw, size=image_size, kept={})
-  columns = {"attribute": pairs[..., 0], "object": pairs[..., 1]}
+  columns = {"attribute": pairs[..., 0], "object": pairs[..., -1]}
+  if num_patterns:
+    columns["pattern"] = pairs[..., 1]
   if objects_per_image == 1:
     columns = {name: column[:, 0] for name, column in columns.items()}
   names = tuple(
-    " and ".join(f"{ATTRIBUTES[a]} {OBJECTS[o]}" for a, o in row)
-    for row in classes.tolist()
+    " and ".join(_name(*held) for held in row) for row in classes.tolist()
   )
   options = (
     image_size, num_attributes, num_objects, objects_per_image, rendering, n,
   )  # fmt: skip
+  if num_patterns:
+    options = (*options, num_patterns)
   return _readers.Table(
     "image",
     read,
@@ -158,6 +189,14 @@ def shapes_table(
     columns={k: v.astype(np.int32) for k, v in columns.items()},
     version="-".join(map(str, ("shapes-1", *options))),
   )
+
+
+def _name(attribute, *pattern_and_object) -> str:
+  """Such as "red striped circle"; what is -1 is not said."""
+  *pattern, kind = pattern_and_object
+  said = [ATTRIBUTES[attribute]] if attribute >= 0 else []
+  said += [PATTERNS[p] for p in pattern if p >= 0]
+  return " ".join([*said, OBJECTS[kind]])
 
 
 def _uniforms(part: int, row: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -188,7 +227,8 @@ def _draw(pairs, part, row, size, style) -> np.ndarray:
   light = style.slope * (np.cos(angle) * x + np.sin(angle) * y)
   image = np.repeat((between(style.ground, whole[0]) + light)[..., None], 3, 2)
   order = 1 if whole[2] < 0.5 else -1
-  for i, ((attribute, kind), u) in enumerate(zip(pairs, own, strict=True)):
+  for i, (held, u) in enumerate(zip(pairs, own, strict=True)):
+    attribute, *pattern, kind = held
     radius = between(style.radius, u[0]) * (1.0 if len(pairs) == 1 else 0.6)
     room = max(0.0, 0.95 - radius)
     centre = (2 * u[1:3] - 1) * room
@@ -202,13 +242,22 @@ def _draw(pairs, part, row, size, style) -> np.ndarray:
     # One pixel of soft edge.
     cover = np.clip(0.5 - outside * radius * size / 2, 0, 1)[..., None]
     hue = attribute / len(ATTRIBUTES) + 0.05 * (2 * u[4] - 1) + style.turn / 360
-    colour = _rgb(
-      hue, between(style.saturation, u[6]), between((0.75, 1), u[5])
-    )
+    saturation = between(style.saturation, u[6]) if attribute >= 0 else 0.0
+    colour = _rgb(hue, saturation, between((0.75, 1), u[5]))
+    for which in pattern:
+      colour = colour * _light(which, size)
     image = image * (1 - cover) + colour * cover
   noise = _uniforms(2 + part, row, (size, size, 3)) - 0.5
   image += style.noise * noise
   return np.clip(255 * image + 0.5, 0, 255).astype(np.uint8)
+
+
+def _light(pattern: int, size: int) -> np.ndarray:
+  """[size size 1]: 1, or 0.45 on every other eighth of the image's side."""
+  odd = np.arange(size) * 8 // size % 2
+  down, right = np.meshgrid(odd, odd, indexing="ij")
+  dark = {0: down, 1: right, 2: down ^ right}.get(pattern, 0 * down)
+  return (1 - 0.55 * dark)[..., None]
 
 
 def _rgb(hue, saturation, value) -> np.ndarray:

@@ -241,7 +241,8 @@ def load_source(name: str, split: str = "train", **options) -> Source:
     fashion_mnist: root (folder of the four IDX files).
     fake: shape, num_classes, num_examples, seed; learnable noise.
     shapes: image_size, num_attributes, num_objects, objects_per_image,
-      rendering, num_train, num_test; drawn here, columns `attribute`, `object`.
+      rendering, num_train, num_test, num_patterns; drawn here, columns
+      `attribute`, `object` and, with patterns, `pattern`.
     clicks: num_features, smallest, largest, zipf, num_examples; categorical
       features with planted effects, made here.
     piecewise: num_ids, num_functions, num_features, num_classes, num_examples,

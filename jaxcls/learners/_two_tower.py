@@ -58,9 +58,9 @@ class TwoTower:
 class Prompt:
   """Cross-entropy over the seen classes' prompts, most of the model frozen.
 
-  For a `models.two_tower` with `soft`: "words" is CSP, "prefix" is CoOp. Set
-  `trainable="soft"`; the learned vectors start at the words that they
-  replace. Predictions rank the prompts of all classes.
+  For a `models.two_tower` with `soft`: "words" is CSP, "prefix" is CoOp,
+  "adapter" is CLIP-Adapter. Set `trainable="soft"`; learned vectors start at
+  the words that they replace. Predictions rank the prompts of all classes.
 
   Batch: `image` [b ...]; `label` [b] int, -1 = left out.
 
@@ -71,7 +71,7 @@ class Prompt:
     num_objects: for `feasibility`: class a * num_objects + o.
 
   Source: Nayak et al. 2022, arXiv:2204.03574 (CSP); Zhou et al. 2021,
-    arXiv:2109.01134 (CoOp).
+    arXiv:2109.01134 (CoOp); Gao et al. 2021, arXiv:2110.04544 (CLIP-Adapter).
   Differs: feasibility is measured between the learned vectors, in the released
     code between GloVe's.
   """
@@ -92,8 +92,8 @@ class Prompt:
     del batch, key
     if not any("/soft_" in path for path in state.params):
       raise ValueError(
-        "model.soft must be 'words' or 'prefix' for the learner 'prompt', got "
-        "none."
+        "model.soft must be 'words', 'prefix' or 'adapter' for the learner "
+        "'prompt', got none."
       )
     everything = jnp.ones((net.num_classes,), bool)
     return {"seen": everything, "candidates": jnp.copy(everything)}
@@ -109,8 +109,7 @@ class Prompt:
     """Mean cross-entropy over the classes seen in training."""
     labels, where = jnp.maximum(batch["label"], 0), batch["label"] >= 0
     call = lambda **kw: net(params, state.stats, data.inputs(batch), **kw)[0]
-    # Only the learned vectors are in training: the images' half of this call
-    # is never computed.
+    # The images' half of this call is never computed.
     text = call(train=True, key=key)["text"]
     out = call()
     logits = out["scale"] * out["features"] @ text.T

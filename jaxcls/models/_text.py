@@ -21,16 +21,25 @@ def prompt_ids(prompts: Mapping[str, Any]) -> np.ndarray:
   """Word ids [c t] of "a photo of <attribute> <object> (and ...) <end>".
 
   Word 0 is the blank; the attributes are 6, 7, ..., after them the objects.
+  With patterns "a photo of <attribute> <pattern> <object> <end>", a blank where
+  a class has none; their words stand between those of attributes and objects.
 
   Args:
     prompts: the arguments of `data.pair_classes`.
 
   >>> prompt_ids(dict(num_attributes=2, num_objects=3))[0].tolist()
   [1, 2, 3, 6, 8, 5]
+  >>> more = dict(num_attributes=2, num_objects=3, num_patterns=1)
+  >>> [" ".join(map(str, prompt_ids(more)[i])) for i in (0, 6, 9)]
+  ['1 2 3 6 0 9 5', '1 2 3 0 8 9 5', '1 2 3 6 8 9 5']
   """
   _lookup.check_fields(prompts, data.pair_classes, field="model.prompts")
-  classes = data.pair_classes(**prompts) + len(_FIXED)
-  classes[..., 1] += prompts["num_attributes"]
+  classes = data.pair_classes(**prompts)
+  none = classes < 0
+  first = [0, prompts["num_attributes"]]
+  if prompts.get("num_patterns"):
+    first += [first[1] + prompts["num_patterns"]]
+  classes = np.where(none, _BLANK, classes + len(_FIXED) + np.array(first))
   c, m, _ = classes.shape
   column = lambda word: np.full((c, 1), word)
   parts = [column(_A), column(_PHOTO), column(_OF), classes[:, 0]]
@@ -66,7 +75,8 @@ class TextTower(nnx.Module):
     width, depth, heads = size
     # Tuples: an array would be taken for a weight.
     self.ids = tuple(map(tuple, prompt_ids(prompts).tolist()))
-    num_words = len(_FIXED) + prompts["num_attributes"] + prompts["num_objects"]
+    kinds = ("num_attributes", "num_patterns", "num_objects")
+    num_words = len(_FIXED) + sum(prompts.get(kind, 0) for kind in kinds)
     param = lambda n, std: nnx.Param(
       _init.normal(std)(rngs.params(), (n, width))
     )

@@ -27,6 +27,11 @@ class CompositionalZeroShot:
     options: of the source.
     seen_fraction: share of the pairs that is trained on, in (0, 1).
     val_pairs_fraction: share of the unseen pairs that is val's.
+    train_rows: None, or (start, stop): seen pairs with another attribute are
+      not trained on here and not counted as seen; to train on one attribute an
+      object where rows from `stop` on have two, see `data.pair_classes`.
+    eval_rows: None, or (start, stop): pairs with another attribute are in no
+      evaluation set.
     val_fraction: share of the training images held out for val.
     train_split, test_split, split_seed, subset, sampler, augment, preprocess:
       as in `Standard`; split_seed also draws the pairs, and the subset is of
@@ -41,6 +46,8 @@ class CompositionalZeroShot:
   options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   seen_fraction: float = 0.6
   val_pairs_fraction: float = 0.4
+  train_rows: Sequence[int] | None = None
+  eval_rows: Sequence[int] | None = None
   val_fraction: float = 0.2
   train_split: str = "train"
   test_split: str = "test"
@@ -51,11 +58,18 @@ class CompositionalZeroShot:
   preprocess: Sequence[Mapping[str, Any]] = ()
 
   def __post_init__(self):
-    """Checks the shares."""
+    """Checks the shares and the rows."""
     for name in ("seen_fraction", "val_pairs_fraction", "val_fraction"):
       if not 0 < getattr(self, name) < 1:
         raise ValueError(
           f"scenario.{name} must be in (0, 1), got {getattr(self, name)}."
+        )
+    for name in ("train_rows", "eval_rows"):
+      rows = getattr(self, name)
+      if rows is not None and (len(rows) != 2 or not 0 <= rows[0] < rows[1]):
+        raise ValueError(
+          f"scenario.{name} must be None or (start, stop) with 0 <= start < "
+          f"stop, got {rows}."
         )
 
   def _whole(self) -> _standard.Standard:
@@ -65,7 +79,7 @@ class CompositionalZeroShot:
     """The stream over a spec."""
     (stream,) = self._whole().templates().values()
     spec = stream.source
-    seen, _, _ = self.pairs(spec.num_classes)
+    seen = self._trained(self.pairs(spec.num_classes)[0])
     count = round(spec.num_train * seen.mean())
     if self.subset:
       labels = np.flatnonzero(seen)[np.arange(count) % seen.sum()]
@@ -111,12 +125,29 @@ class CompositionalZeroShot:
     everything = np.arange(num_classes)
     return tuple(np.isin(everything, part) for part in parts)
 
+  def _within(self, rows, num_classes: int) -> np.ndarray:
+    """[c] bool: classes whose attribute is one of these rows."""
+    start, stop = rows or (0, num_classes)
+    row = np.arange(num_classes) // self.num_objects
+    return (row >= start) & (row < stop)
+
+  def _trained(self, seen: np.ndarray) -> np.ndarray:
+    """[c] bool: the seen pairs that this stage trains on."""
+    trained = seen & self._within(self.train_rows, len(seen))
+    if not trained.any():
+      raise ValueError(
+        f"scenario.train_rows must hold a seen pair, got {self.train_rows}."
+      )
+    return trained
+
   def stages(self, seed: int) -> Iterator[_stage.Stage]:
     """Yields the one stage; it does not depend on the seed."""
     (whole,) = self._whole().stages(seed)
     stream = whole.streams["train"]
     source = stream.source
     seen, *unseen = self.pairs(source.num_classes)
+    seen = self._trained(seen)
+    shown = self._within(self.eval_rows, source.num_classes)
     keep = lambda source, wanted: source.subset(
       source.ids[wanted[source.labels]]
     )
@@ -128,7 +159,7 @@ class CompositionalZeroShot:
       name="train",
       streams={"train": dataclasses.replace(stream, source=train)},
       evals={
-        name: keep(whole.evals[name], seen | pairs)
+        name: keep(whole.evals[name], (seen | pairs) & shown)
         for name, pairs in zip(("val", "test"), unseen, strict=True)
       },
       seen=seen,

@@ -1,5 +1,3 @@
-import doctest
-
 import numpy as np
 import pytest
 
@@ -9,10 +7,6 @@ from jaxcls.data import _shapes
 
 def load(split="train", **options):
   return data.load_source("shapes", split=split, **options)
-
-
-def test_examples_in_docstrings():
-  assert doctest.testmod(_shapes).failed == 0
 
 
 def test_images_depend_on_split_and_id_only():
@@ -64,6 +58,34 @@ def test_two_objects_are_twins():
   assert source.fetch(np.arange(2))["image"].shape == (2, 24, 24, 3)
 
 
+def test_patterns_are_second_attributes():
+  options = dict(num_attributes=2, num_objects=2, num_patterns=3)
+  source = load(num_train=220, image_size=16, **options)
+  assert source.num_classes == (2 + 3 + 6) * 2
+  assert source.class_names[0] == "red circle"
+  assert source.class_names[4] == "striped circle"
+  assert source.class_names[-1] == "yellow checked square"
+  batch = source.fetch(source.ids)
+  images, pattern = batch["image"].astype(float), batch["pattern"]
+  assert set(np.unique(pattern)) == {-1, 0, 1, 2}
+  # Grey where there is no colour, dark rows or columns where stripes are.
+  colour = np.percentile(np.ptp(images, axis=3).reshape(220, -1), 90, axis=1)
+  grey = batch["attribute"] == -1
+  assert colour[grey].max() < colour[~grey].min()
+  light = images.max(3)
+  along = [np.abs(np.diff(light, axis=a)).mean((1, 2)) for a in (1, 2)]
+  contrast = along[0] - along[1]
+  assert contrast[pattern == 0].mean() > 5 > -5 > contrast[pattern == 1].mean()
+  assert abs(contrast[pattern == 2].mean()) < 3
+  assert source.version != load(num_train=220, image_size=16).version
+
+
+def test_images_without_patterns_are_those_of_version_1():
+  source = load(num_train=96, image_size=8)
+  assert source.version == "shapes-1-8-6-8-1-plain-96"
+  assert int(source.read(source.ids).sum()) == 1045827
+
+
 def test_renderings_differ_in_light_alone():
   plain, shifted = load(num_train=96), load(num_train=96, rendering="shifted")
   np.testing.assert_array_equal(plain.labels, shifted.labels)
@@ -81,6 +103,8 @@ def test_renderings_differ_in_light_alone():
     (dict(num_objects=9), "num_objects must be at most 8, got 9"),
     (dict(objects_per_image=3), "objects_per_image must be 1 or 2, got 3"),
     (dict(num_train=0), "must be positive"),
+    (dict(num_patterns=4), "num_patterns must be at most 3, got 4"),
+    (dict(num_patterns=1, objects_per_image=2), "0 for two objects"),
     (dict(objects_per_image=2, num_objects=1), "at least 2"),
     (dict(colour=3), "option 'colour' is not known"),
   ],

@@ -1,12 +1,9 @@
-import doctest
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxcls import evaluation
-from jaxcls.evaluation import _compositional
 
 SEEN = np.array([True, True, False, True, False, False])
 METRICS = (
@@ -101,7 +98,3 @@ def test_bad_arguments_are_named():
     evaluation.seen_unseen_auc(logits, labels, seen=SEEN, world="half")
   with pytest.raises(ValueError, match=r"seen must have shape \(6,\)"):
     evaluation.seen_unseen_auc(logits, labels, seen=SEEN[:2])
-
-
-def test_examples_in_docstrings():
-  assert doctest.testmod(_compositional).failed == 0

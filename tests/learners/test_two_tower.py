@@ -1,4 +1,3 @@
-import doctest
 import types
 
 import jax
@@ -8,8 +7,6 @@ import pytest
 
 from jaxcls import data, engine, learners, models
 from jaxcls.engine import _checkpoint
-from jaxcls.learners import _two_tower
-from jaxcls.models import _text
 
 PROMPTS = dict(num_attributes=2, num_objects=3)
 MODEL = dict(
@@ -24,11 +21,6 @@ def make_net(**changes):
   return models.two_tower(num_classes=6, input_shape=(8, 8, 3), **section)
 
 
-def test_examples_in_docstrings():
-  assert doctest.testmod(_text).failed == 0
-  assert doctest.testmod(_two_tower).failed == 0
-
-
 def test_prompts_say_what_the_classes_hold():
   both = dict(num_attributes=2, num_objects=2, objects_per_image=2)
   ids = models.prompt_ids(both)
@@ -38,6 +30,44 @@ def test_prompts_say_what_the_classes_hold():
   said = [" ".join(words[i] for i in row) for row in ids]
   source = data.load_source("shapes", **both, num_train=4, image_size=8)
   assert said == [f"a photo of {name} end" for name in source.class_names]
+
+
+def test_prompts_blank_what_a_class_has_not():
+  more = dict(num_attributes=2, num_objects=2, num_patterns=1)
+  words = [
+    *"- a photo of and end".split(), "red", "yellow", "striped", "circle",
+    "square",
+  ]  # fmt: skip
+  said = [" ".join(words[i] for i in row) for row in models.prompt_ids(more)]
+  assert said[0] == "a photo of red - circle end"
+  assert said[5] == "a photo of - striped square end"
+  assert said[-1] == "a photo of yellow striped square end"
+
+
+def test_adapter_mixes_a_bottleneck_into_the_image_features():
+  plain, net = make_net(), make_net(soft="adapter", adapter_ratio=0.2)
+  params, stats = plain.init(jax.random.key(0))
+  own = {**net.init(jax.random.key(1))[0], **params}
+  x = jax.random.normal(jax.random.key(1), (2, 8, 8, 3))
+  before, got = jax.jit(lambda p, o: [plain(p, stats, x), net(o, stats, x)])(
+    params, own
+  )
+  f = np.asarray(before[0]["features"])
+  down, up = (
+    np.asarray(own[f"adapter/soft_{name}/kernel"]) for name in ("down", "up")
+  )
+  assert down.shape == (8, 2)
+  relu = lambda v: np.maximum(v, 0)
+  want = 0.2 * relu(relu(f @ down) @ up) + 0.8 * f
+  want /= np.linalg.norm(want, axis=1, keepdims=True)
+  np.testing.assert_allclose(got[0]["features"], want, rtol=1e-3, atol=1e-4)
+  np.testing.assert_allclose(got[0]["text"], before[0]["text"], rtol=1e-5)
+  seen = jnp.ones(6, bool)
+  state = types.SimpleNamespace(stats=stats, memory={"seen": seen})
+  batch = {"image": x, "label": jnp.array([1, 4])}
+  loss = lambda p: learners.Prompt().loss(net, p, state, batch, None)[0]
+  slopes = jax.jit(jax.grad(loss))(own)
+  assert jnp.abs(slopes["adapter/soft_up/kernel"]).max() > 0
 
 
 def test_logits_are_scaled_cosines_and_captions_can_be_tapped():
@@ -162,6 +192,7 @@ def test_feasibility_matches_a_loop():
     (lambda: learners.TwoTower(blank_rate=1.0), "blank_rate must be in"),
     (lambda: learners.Prompt(feasibility=0.1), "num_objects must be at least"),
     (lambda: make_net(soft="all"), "soft must be one of"),
+    (lambda: make_net(adapter_ratio=2.0), "adapter_ratio must be in"),
     (lambda: make_net(image=dict(name="mlp")), "image.name must be an image"),
     (
       lambda: make_net(prompts=dict(num_attributes=2, num_objects=2)),

@@ -54,9 +54,31 @@ def test_subset_is_of_seen_pairs():
   assert len(train) == 21 == scenario.templates()["train"].source.num_train
 
 
+def test_rows_part_training_from_evaluation():
+  # Rows 0 to 4 have one attribute (2 colours, 3 patterns), 5 to 10 have two.
+  options = dict(
+    num_attributes=2, num_objects=4, num_patterns=3, num_train=440,
+    num_test=220, image_size=8,
+  )  # fmt: skip
+  scenario = make(options=options, train_rows=(0, 5), eval_rows=(5, 11))
+  (stage,) = scenario.stages(0)
+  seen, _, test = scenario.pairs(44)
+  row = np.arange(44) // 4
+  np.testing.assert_array_equal(stage.seen, seen & (row < 5))
+  train = stage.streams["train"].source
+  assert set(train.labels) == set(np.flatnonzero(stage.seen))
+  two = set(np.flatnonzero(test & (row >= 5)))
+  assert set(stage.evals["test"].labels) == two
+  assert not two & set(np.flatnonzero(seen))
+  # In the source itself the held-out val images are not yet taken away.
+  template = scenario.templates()["train"].source.num_train
+  assert abs(template - len(train)) < 0.1 * template
+
+
 @pytest.mark.parametrize(
   ("changes", "message"),
   [
+    (dict(train_rows=(2, 2)), r"train_rows must be None or \(start, stop\)"),
     (dict(seen_fraction=1.0), r"seen_fraction must be in \(0, 1\), got 1.0"),
     (dict(num_objects=5), "num_objects must divide the 12 classes, got 5"),
     (dict(seen_fraction=0.2), "at least 4 seen pairs"),
