@@ -34,8 +34,8 @@ def get_experiment() -> dict:
   decoupled = dict(name="decoupled_mixup_loss", eta=0.1)
   return dict(
     arms=dict(
-      fixmatch=arm(0.003),
-      mixup=arm(0.003, mixing=mixing),
+      fixmatch=arm(0.01),
+      mixup=arm(0.01, mixing=mixing),
       decoupled=arm(0.003, mixing=mixing, objective=decoupled),
     ),
     set=(
