@@ -6,9 +6,9 @@ Run:    jaxcls compare --experiment experiments/core/comet_moe_digits.py \
 Sizes:  20,000 pairs of 4,000 digits (18,000 to train), 4,000 pairs of 1,000
         others to test, 14 x 22 pixels, 100 classes; 8 experts of one hidden
         layer of 32, k = 2; batch 256, 15 epochs (1,050 steps), 5 seeds.
-Chosen: on val, seed 100: each arm's learning rate out of (0.001, 0.003, 0.01).
-        COMET's penalty is 0.01, COMET+'s temperatures 1e-3 to 1e-7, as in
-        comet_moe.py.
+Chosen: on val, seed 100: each arm's learning rate out of (0.001, 0.003, 0.01,
+        0.03). COMET's penalty is 0.01, COMET+'s temperatures 1e-3 to 1e-7, as
+        in comet_moe.py.
 
 The hash goes by the position of the brightest pixel: images have no ids.
 """
@@ -36,13 +36,13 @@ def get_experiment() -> dict:
   comet = dict(gate="comet", k=2, gamma=1.0)
   return dict(
     arms=dict(
-      comet=arm(0.003, 0.01, **comet),
+      comet=arm(0.01, 0.01, **comet),
       comet_plus=arm(
-        0.003, 0.01, **comet, search_steps=200, search_tau=(1e-3, 1e-7)
+        0.01, 0.01, **comet, search_steps=200, search_tau=(1e-3, 1e-7)
       ),
-      top_k=arm(0.003, gate="top_k", k=2),
+      top_k=arm(0.01, gate="top_k", k=2),
       hash=arm(0.003, gate="hash", id_columns=308),
-      softmax=arm(0.003, gate="softmax"),
+      softmax=arm(0.03, gate="softmax"),
     ),
     set=(
       "scenario.source='mnist5k_pairs'",
