@@ -11,8 +11,8 @@ bag term pools by the maximum: the mean was worse on them at 5 %.
 """
 
 
-def get_experiment() -> dict:
-  """Returns arms, seeds, metric and claim."""
+def get_experiment(rate=0.05, seeds=(0, 1, 2)) -> dict:
+  """Returns arms, seeds, metric and claim; rate: positives in such a bag."""
   shift = (dict(name="random_crop", padding=2),)
   preprocess = (
     dict(name="resize", size=14),
@@ -43,7 +43,7 @@ def get_experiment() -> dict:
     set=(
       "scenario.source='fashion_mnist'",
       "scenario.positive_class=7",
-      "scenario.positive_rate=0.05",
+      f"scenario.positive_rate={rate}",
       "scenario.train_bags=200",
       "scenario.val_bags=50",
       "scenario.test_bags=100",
@@ -56,7 +56,7 @@ def get_experiment() -> dict:
       "batch_size=200",
       "total_epochs=30",
     ),
-    seeds=(0, 1, 2),
+    seeds=seeds,
     metric="test/roc_auc",
     also=tuple(
       f"test_bags/bag_roc_auc(pooling={p})"
