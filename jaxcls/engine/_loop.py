@@ -76,9 +76,11 @@ def count_steps(program: _program.Program, stage: scenarios.Stage) -> int:
   return stage.total_steps or program.total_steps(len(source))
 
 
-def first_batch(program: _program.Program, stage: scenarios.Stage) -> Any:
+def first_batch(
+  program: _program.Program, stage: scenarios.Stage, *, seed: int
+) -> Any:
   """One global batch, for learners that look at one to start."""
-  batches = open_batches(program, stage.streams, 1, seed=0, start=0)
+  batches = open_batches(program, stage.streams, 1, seed=seed, start=0)
   return _mesh.put_batch(next(batches), program.mesh, program.batch_sizes())
 
 

@@ -148,7 +148,7 @@ class _Run:
       params, stats = (_program.inherit(x, weights) for x in (params, stats))
     step = np.int32(0) if previous is None else previous.step
     memory = {} if previous is None else previous.memory
-    batch = _loop.first_batch(program, stage)
+    batch = _loop.first_batch(program, stage, seed=self.config["seed"])
     start = functools.partial(program.start, tx=tx)
     place = lambda tree: _mesh.put(tree, _mesh.state_shardings(tree, self.mesh))
     inputs = (*place((params, stats, key, step)), memory, batch)

@@ -332,7 +332,7 @@ def test_step_is_the_public_update(tiny):
   stage = next(iter(program.scenario.stages(0)))
   from jaxcls.engine import _loop
 
-  batch = _loop.first_batch(program, stage)
+  batch = _loop.first_batch(program, stage, seed=0)
   params, stats = program.net.init(jax.random.key(0))
   start = jax.jit(lambda *a: program.start(*a, tx=tx))
   state = start(params, stats, jax.random.key(1), np.int32(0), {}, batch)
