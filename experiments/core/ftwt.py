@@ -12,41 +12,42 @@ foresees a reduction nearest to 35 %: 45 %.
 """
 
 
-def get_experiment() -> dict:
-  """Returns arms, seeds, metric and claim."""
+def make_arm(rule, fixed="top", ratio=0.9, epochs=6) -> dict:
+  """An arm: the rule that gates, the share of the mass, epochs with gates."""
   network = dict(name="convnet", widths=(16, 32, 64), hidden=None)
   schedule = lambda lr: dict(name="cosine", peak_lr=lr)
+  gates = dict(taps=("stage2", "stage3"), rule=rule)
+  phases = (
+    dict(
+      name="dense",
+      model=network,
+      learner=dict(name="supervised"),
+      schedule=schedule(0.003),
+      total_epochs=6,
+    ),
+    dict(
+      name="gated",
+      model=dict(network, gates=gates),
+      learner=dict(name="filter_gates", ratio=ratio, fixed=fixed),
+      schedule=schedule(0.001),
+      total_epochs=epochs,
+    ),
+  )
+  return dict(config="configs/core/ftwt.py", set=(f"phases={phases}",))
 
-  def arm(rule, fixed="top"):
-    gates = dict(taps=("stage2", "stage3"), rule=rule)
-    phases = (
-      dict(
-        name="dense",
-        model=network,
-        learner=dict(name="supervised"),
-        schedule=schedule(0.003),
-        total_epochs=6,
-      ),
-      dict(
-        name="gated",
-        model=dict(network, gates=gates),
-        learner=dict(name="filter_gates", ratio=0.9, fixed=fixed),
-        schedule=schedule(0.001),
-        total_epochs=6,
-      ),
-    )
-    return dict(config="configs/core/ftwt.py", set=(f"phases={phases}",))
 
+def get_experiment() -> dict:
+  """Returns arms, seeds, metric and claim."""
   preprocess = (
     dict(name="resize", size=14),
     dict(name="normalize", mean=(0.286,), std=(0.353,)),
   )
   return dict(
     arms=dict(
-      dense=arm("open"),
-      predicted=arm("predicted"),
-      static_top=arm("fixed"),
-      static_random=arm("fixed", "random"),
+      dense=make_arm("open"),
+      predicted=make_arm("predicted"),
+      static_top=make_arm("fixed"),
+      static_random=make_arm("fixed", "random"),
     ),
     set=(
       "scenario.source='fashion_mnist'",
