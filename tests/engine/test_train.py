@@ -34,11 +34,13 @@ if kind == "kill_step":
     return call
   _program.Program.compile_step = compile_step
 if kind == "kill_save":
-  # SIGKILL a few milliseconds into the asynchronous save of step 8.
+  # SIGKILL a few milliseconds into the asynchronous save of step 8, once
+  # that of step 4, which runs beside the steps, is complete.
   import threading
   save = _checkpoint.Checkpoints.save
   def slow_kill(self, step, *args, **kwargs):
     if step == 8:
+      self.wait()
       delay = float(at) / 1000
       threading.Timer(delay, os.kill, (os.getpid(), 9)).start()
     save(self, step, *args, **kwargs)
