@@ -11,6 +11,8 @@ import orbax.checkpoint as ocp
 from jaxcls import learners
 from jaxcls.engine import _mesh
 
+MIN_SLICE_BYTES = 2**20
+
 
 class Checkpoints:
   """The checkpoints of one run folder, numbered by step.
@@ -33,7 +35,11 @@ class Checkpoints:
     )  # fmt: skip
     self.folder = folder
     handlers = {
-      "state": ocp.StandardCheckpointHandler(),
+      "state": ocp.PyTreeCheckpointHandler(
+        type_handler_registry=ocp.type_handlers.create_type_handler_registry(
+          (jax.Array, _array_handler()),
+        )
+      ),
       "meta": ocp.JsonCheckpointHandler(),
     }
     self._manager = ocp.CheckpointManager(
@@ -63,7 +69,7 @@ class Checkpoints:
       step,
       force=force,
       args=ocp.args.Composite(
-        state=ocp.args.StandardSave(_arrays(state)),
+        state=ocp.args.PyTreeSave(_arrays(state)),
         meta=ocp.args.JsonSave(dict(meta)),
       ),
     )
@@ -101,21 +107,31 @@ class Checkpoints:
       _arrays(shardings),
     )
     self._check(step, target)
+    how = ocp.checkpoint_utils.construct_restore_args(target)
     restored = self._manager.restore(
-      step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target))
+      step,
+      args=ocp.args.Composite(
+        state=ocp.args.PyTreeRestore(target, restore_args=how)
+      ),
     )["state"]
     leaves = [restored[k] for k in _arrays(abstract)]
     return jax.tree.unflatten(jax.tree.structure(abstract), leaves)
 
   def read(self, step: int) -> dict[str, Any]:
     """All arrays of a checkpoint, keyed by path such as "params/head/bias"."""
-    args = ocp.args.Composite(state=ocp.args.StandardRestore())
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    how = dict.fromkeys(self._saved(step), ocp.ArrayRestoreArgs(sharding=here))
+    args = ocp.args.Composite(state=ocp.args.PyTreeRestore(restore_args=how))
     arrays = self._manager.restore(step, args=args)["state"]
     return {k: _host(array) for k, array in arrays.items()}
 
-  def _check(self, step: int, target: Mapping[str, Any]) -> None:
+  def _saved(self, step: int) -> Mapping[str, Any]:
+    """What a checkpoint holds: array metadata keyed by path."""
     saved = self._manager.item_metadata(step)["state"]
-    saved = getattr(saved, "tree", saved)
+    return getattr(saved, "tree", saved)
+
+  def _check(self, step: int, target: Mapping[str, Any]) -> None:
+    saved = self._saved(step)
     problems = [f"{k} is missing" for k in target if k not in saved]
     problems += [f"{k} is not in the model" for k in saved if k not in target]
     for k in target:
@@ -142,6 +158,17 @@ class Checkpoints:
     """Waits, then releases the manager's threads."""
     self._manager.wait_until_finished()
     self._manager.close()
+
+
+def _array_handler() -> ocp.type_handlers.ArrayHandler:
+  """Replicas share the writing of large arrays only.
+
+  Each share is a slice, and each slice of another shape a program to compile:
+  for the small arrays of a network that takes longer than to write them.
+  """
+  return ocp.type_handlers.ArrayHandler(
+    min_slice_bytes_for_replica_parallel=MIN_SLICE_BYTES
+  )
 
 
 def _host(array: Any) -> np.ndarray:
