@@ -34,7 +34,7 @@ def get_config(mode: str = "full") -> ml_collections.ConfigDict:
     ),
   )
   c.model = dict(
-    name="resnet", depth=18, width=8 if smoke else 64,
+    name="resnet", depth=10 if smoke else 18, width=8 if smoke else 64,
     heads=dict(attention=dict(width=1, hidden=(128,))),
   )  # fmt: skip
   c.learner = dict(name="bag_classifier", pooling="attention")

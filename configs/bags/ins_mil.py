@@ -40,7 +40,7 @@ def get_config(mode: str = "full") -> ml_collections.ConfigDict:
     ),
   )
   c.model = dict(
-    name="resnet", depth=18, width=8 if smoke else 64,
+    name="resnet", depth=10 if smoke else 18, width=8 if smoke else 64,
     heads=dict(projection=dict(width=128, hidden=(512,))),
   )  # fmt: skip
   c.learner = dict(

@@ -29,7 +29,9 @@ def get_config(mode: str = "full") -> ml_collections.ConfigDict:
       ),
     ),
   )
-  c.model = dict(name="resnet", depth=18, width=8 if smoke else 64)
+  c.model = dict(
+    name="resnet", depth=10 if smoke else 18, width=8 if smoke else 64
+  )
   c.learner = dict(
     name="supervised",
     objective=dict(name="decoupled_mixup_loss", eta=0.1),

@@ -17,7 +17,9 @@ import ml_collections
 def get_config(mode: str = "full") -> ml_collections.ConfigDict:
   """Returns the config; mode is "full" or "smoke" (2 steps, fake data)."""
   smoke = mode == "smoke"
-  network = dict(name="resnet", depth=18, width=4 if smoke else 64)
+  network = dict(
+    name="resnet", depth=10 if smoke else 18, width=4 if smoke else 64
+  )
   taps = ("stage2", "stage3", "stage4")
   c = ml_collections.ConfigDict(dict(seed=0, batch_size=128))
   c.scenario = dict(

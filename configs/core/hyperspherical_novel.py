@@ -32,7 +32,7 @@ def get_config(mode: str = "full") -> ml_collections.ConfigDict:
   )
   c.model = dict(
     name="resnet",
-    depth=18,
+    depth=10 if smoke else 18,
     width=8 if smoke else 64,
     heads=dict(
       embedding=dict(width=128, unit_norm=True),

@@ -26,8 +26,8 @@ def get_config(mode: str = "full") -> ml_collections.ConfigDict:
     ),
   )
   c.model = dict(
-    name="resnet", depth=18, width=8 if smoke else 64, dropout=0.5,
-    dropout_samples=8,
+    name="resnet", depth=10 if smoke else 18, width=8 if smoke else 64,
+    dropout=0.5, dropout_samples=8,
   )  # fmt: skip
   c.learner = dict(name="supervised")
   c.optimizer = dict(name="adamw", weight_decay=0.05)

@@ -25,7 +25,7 @@ def get_config(mode: str = "full") -> ml_collections.ConfigDict:
   c = ml_collections.ConfigDict(dict(seed=0, batch_size=1024))
   c.model = dict(
     name="resnet",
-    depth=18 if smoke else 50,
+    depth=10 if smoke else 50,
     width=4 if smoke else 64,
     stem="imagenet",
     dtype="bfloat16",

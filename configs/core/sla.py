@@ -31,7 +31,7 @@ def get_config(mode: str = "full") -> ml_collections.ConfigDict:
   )
   c.model = dict(
     name="resnet",
-    depth=18,
+    depth=10 if smoke else 18,
     width=4 if smoke else 32,
     heads=dict(joint=dict(width=400)),
   )

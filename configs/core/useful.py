@@ -28,7 +28,9 @@ def get_config(mode: str = "full") -> ml_collections.ConfigDict:
       ),
     ),
   )
-  c.model = dict(name="resnet", depth=18, width=8 if smoke else 64)
+  c.model = dict(
+    name="resnet", depth=10 if smoke else 18, width=8 if smoke else 64
+  )
   c.optimizer = dict(name="sgd", momentum=0.9, weight_decay=5e-4)
   c.schedule = dict(name="cosine", peak_lr=0.1)
   c.phases = (

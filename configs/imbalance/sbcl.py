@@ -45,7 +45,7 @@ def get_config(mode: str = "full") -> ml_collections.ConfigDict:
   c.scenario = dict(**data, views=(view, view))
   c.model = dict(
     name="resnet",
-    depth=18,
+    depth=10 if smoke else 18,
     width=4 if smoke else 32,
     heads=dict(projection=dict(width=128, hidden=(32 if smoke else 256,))),
   )

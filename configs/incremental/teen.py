@@ -28,7 +28,10 @@ def get_config(mode: str = "full") -> ml_collections.ConfigDict:
     ),
   )
   c.model = dict(
-    name="resnet", depth=18, width=8 if smoke else 64, cosine_scale=16.0
+    name="resnet",
+    depth=10 if smoke else 18,
+    width=8 if smoke else 64,
+    cosine_scale=16.0,
   )
   c.learner = dict(name="prototype_classifier", tau=16.0, alpha=0.5)
   c.optimizer = dict(name="sgd", momentum=0.9, weight_decay=5e-4)

@@ -25,7 +25,10 @@ def get_config(mode: str = "full") -> ml_collections.ConfigDict:
     ),
   )
   c.model = dict(
-    name="resnet", depth=18, width=8 if smoke else 64, tract_ridge=0.1
+    name="resnet",
+    depth=10 if smoke else 18,
+    width=8 if smoke else 64,
+    tract_ridge=0.1,
   )
   c.learner = dict(name="supervised")
   c.optimizer = dict(name="sgd", momentum=0.9, weight_decay=5e-4)

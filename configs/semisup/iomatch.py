@@ -33,7 +33,7 @@ def get_config(mode: str = "full") -> ml_collections.ConfigDict:
   )
   c.model = dict(
     name="resnet",
-    depth=18,
+    depth=10 if smoke else 18,
     width=8 if smoke else 32,
     heads=dict(
       projection=dict(width=128, hidden=(128,)),

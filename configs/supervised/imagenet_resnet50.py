@@ -35,7 +35,7 @@ def get_config(mode: str = "full") -> ml_collections.ConfigDict:
   )
   c.model = dict(
     name="resnet",
-    depth=18 if smoke else 50,
+    depth=10 if smoke else 50,
     width=8 if smoke else 64,
     stem="imagenet",
     dtype="bfloat16",

@@ -9,6 +9,7 @@ from flax import nnx
 from jaxcls.models import _layers, _net
 
 _STAGES = {
+  10: ("basic", (1, 1, 1, 1)),
   18: ("basic", (2, 2, 2, 2)),
   34: ("basic", (3, 4, 6, 3)),
   50: ("bottleneck", (3, 4, 6, 3)),
@@ -120,7 +121,7 @@ def resnet(
   Args:
     num_classes: width of `logits`.
     input_shape: (h, w, channels).
-    depth: 18 or 34 (basic blocks), 50 or 101 (bottleneck blocks).
+    depth: 10, 18 or 34 (basic blocks), 50 or 101 (bottleneck blocks).
     width: channels of the stem; stage i has width * 2**i.
     stem: "imagenet" (7x7 stride 2, max-pool) or "small" (3x3 stride 1).
     norm: "batch" (global statistics under a sharded batch), "group" or
