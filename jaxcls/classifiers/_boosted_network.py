@@ -82,7 +82,7 @@ def fit_boosted_network(
   start = jnp.zeros(num_classes)
   if num_classes == 2:
     targets = targets[:, 1:] - targets[:, :1]  # -1, 1; 0 where left out
-    mean = targets.sum() / jnp.maximum(kept.sum(), 1)
+    mean = targets.sum() / jnp.maximum(kept.sum(dtype=jnp.float32), 1)
     mean = jnp.clip(mean, -1 + 1e-6, 1 - 1e-6)
     start = jnp.arctanh(mean)[None]
   weight = kept[:, None].astype(jnp.float32)
@@ -131,7 +131,7 @@ def _make_step(
 
 def _not_uphill(loss, rho):
   """The step, halved until the loss does not grow; 0 if it always does."""
-  steps = rho * 0.5 ** jnp.arange(_HALVINGS)
+  steps = rho * 0.5 ** jnp.arange(_HALVINGS, dtype=jnp.float32)
   good = jax.lax.map(loss, steps) <= loss(0.0)
   return jnp.where(good.any(), steps[jnp.argmax(good)], 0.0)
 
@@ -158,7 +158,8 @@ def _draw_part(key, kept, subsample):
   """[n 1] float: 1 for a share of the kept rows, without replacement."""
   order = jnp.where(kept > 0, jax.random.uniform(key, kept.shape), 2.0)
   rank = jnp.argsort(jnp.argsort(order))
-  return (rank < jnp.ceil(subsample * kept.sum()))[:, None].astype(jnp.float32)
+  size = jnp.ceil(subsample * kept.sum()).astype(rank.dtype)
+  return (rank < size)[:, None].astype(jnp.float32)
 
 
 def _init_layers(key, width, units, outputs):

@@ -4,6 +4,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 # On TPU and on some GPUs float32 products are rounded unless asked for.
 matmul = functools.partial(jnp.matmul, precision="highest")
@@ -40,11 +41,14 @@ def check_fit(features, labels, num_classes, where):
     )
   if not jnp.issubdtype(labels.dtype, jnp.integer):
     raise TypeError(f"labels must be integer class ids, got {labels.dtype}.")
-  if not isinstance(labels, jax.core.Tracer) and labels.max() >= num_classes:
-    raise ValueError(
-      f"num_classes must be above every label, got {num_classes} and a "
-      f"label {labels.max()}."
-    )
+  if not isinstance(labels, jax.core.Tracer):
+    # Numpy: in a traced function jax would trace even these known labels.
+    largest = np.asarray(labels).max()
+    if largest >= num_classes:
+      raise ValueError(
+        f"num_classes must be above every label, got {num_classes} and a "
+        f"label {largest}."
+      )
   kept = jnp.asarray(labels) >= 0
   if where is not None:
     if where.dtype != jnp.bool_:

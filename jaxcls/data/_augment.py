@@ -1,9 +1,10 @@
 """Augmentations of whole image batches, for use inside the jitted step.
 
-Each is `f(images [b h w c] float32 in [0, 1], key, *, ...) -> images`, pure
-and deterministic in the key: row i draws from `split(key, b)[i]`, so the result
-does not depend on the number of devices. All take 1 or 3 channels: hue,
-saturation and greyscale leave a single channel as it is.
+Each is `f(images [b h w c] floats in [0, 1], key, *, ...) -> images` of the
+same type, computed in float32, pure and deterministic in the key: row i draws
+from `split(key, b)[i]`, so the result does not depend on the number of devices.
+All take 1 or 3 channels: hue, saturation and greyscale leave a single channel
+as it is.
 """
 
 import math
@@ -48,9 +49,13 @@ def check_interval(name, value, low, high=math.inf) -> None:
 
 
 def each(one, images, key, *args):
-  """Applies `one(image [h w c], key, *args)` to every row with its own key."""
+  """Applies `one(image [h w c], key, *row)` to every row with its own key.
+
+  `one` sees float32; the result has the images' type.
+  """
   keys = jax.random.split(key, len(images))
-  return jax.vmap(lambda x, k: one(x, k, *args))(images, keys)
+  changed = jax.vmap(one)(images.astype(jnp.float32), keys, *args)
+  return changed.astype(images.dtype)
 
 
 def choose(key, probability, changed, image):
@@ -103,7 +108,9 @@ def normalize(
       )
   if std.min() <= 0:
     raise ValueError(f"std must be positive, got {std.tolist()}.")
-  return ((images - mean) / std).astype(images.dtype)
+  mean, std = mean.astype(np.float32), std.astype(np.float32)
+  whitened = (images.astype(jnp.float32) - mean) / std
+  return whitened.astype(images.dtype)
 
 
 def _pair(name: str, size) -> tuple[int, int]:
@@ -347,7 +354,9 @@ def gaussian_blur(
       f"kernel_size must be odd, in [1, {2 * smallest - 1}], got {size}."
     )
   margin = (size // 2, size // 2)
-  padded = jnp.pad(images, ((0, 0), margin, margin, (0, 0)), "reflect")
+  padded = jnp.pad(
+    images.astype(jnp.float32), ((0, 0), margin, margin, (0, 0)), "reflect"
+  )
 
   def one(image, key, rows):
     key_sigma, key_choice = jax.random.split(key)
@@ -355,8 +364,7 @@ def gaussian_blur(
     blurred = dm_pix.gaussian_blur(rows, width, size, padding="VALID")
     return choose(key_choice, probability, blurred, image)
 
-  keys = jax.random.split(key, len(images))
-  return jax.vmap(one)(images, keys, padded)
+  return each(one, images, key, padded)
 
 
 def solarize(

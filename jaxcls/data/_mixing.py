@@ -299,7 +299,7 @@ def _draw_box(key, sides, images, per_example):
   limit = jnp.array(images.shape[1:3])
   rows = len(images) if per_example else 1
   centre = jax.random.randint(key, (rows, 2), 0, limit)
-  half = (limit * sides[:, None]).astype(int) // 2
+  half = (limit.astype(sides.dtype) * sides[:, None]).astype(int) // 2
   clip = lambda corner: jnp.clip(corner, 0, limit)
   return clip(centre - half), clip(centre + half)
 

@@ -170,3 +170,12 @@ def test_errors():
     data.EpisodicPlan(IDS, LABELS, 2, 2, 2, 1, 0)
   with pytest.raises(ValueError, match="shot must be positive"):
     data.episode_layout(2, 0, 1)
+
+
+def test_random_order_is_a_permutation_of_its_seed_and_path():
+  order = data.random_order(50, 3, 1)
+  np.testing.assert_array_equal(np.sort(order), np.arange(50))
+  np.testing.assert_array_equal(order, data.random_order(50, 3, 1))
+  assert (order != data.random_order(50, 3, 2)).any()
+  assert (order != data.random_order(50, 4, 1)).any()
+  assert data.random_order(0, 3).shape == (0,)

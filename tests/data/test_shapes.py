@@ -112,3 +112,23 @@ def test_renderings_differ_in_light_alone():
 def test_bad_options_are_named(options, message):
   with pytest.raises(ValueError, match=message):
     load(**options)
+
+
+def test_pair_classes_are_all_the_combinations_once():
+  one = data.pair_classes(num_attributes=3, num_objects=4)
+  assert one.shape == (12, 1, 2)
+  assert len(np.unique(one.reshape(12, 2), axis=0)) == 12
+  two = data.pair_classes(num_attributes=3, num_objects=4, objects_per_image=2)
+  assert two.shape == (4 * 3 * 3 * 2 // 2, 2, 2)
+  # Twins hold the same words; within an image nothing comes twice.
+  a, b = two[::2], two[1::2]
+  np.testing.assert_array_equal(np.sort(a, axis=1), np.sort(b, axis=1))
+  assert (two[:, 0] != two[:, 1]).all()
+  patterns = data.pair_classes(num_attributes=2, num_objects=2, num_patterns=3)
+  assert patterns.shape == ((2 + 3 + 6) * 2, 1, 3)
+  for options, match in (
+    (dict(num_attributes=1, num_objects=2, objects_per_image=2), "at least 2"),
+    (dict(num_attributes=2, num_objects=2, objects_per_image=3), "1 or 2"),
+  ):
+    with pytest.raises(ValueError, match=match):
+      data.pair_classes(**options)
