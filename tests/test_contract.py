@@ -505,6 +505,21 @@ OPTIM = {
     "scalar",
     mask=None,
   ),
+  "private_value_and_grad": Case(
+    lambda f, x, y: f(
+      lambda w, stats, row, key: (
+        (square(w, row[0].astype(w.dtype)), stats),
+        2 * (w - row[0].astype(w.dtype)),
+      ),
+      jnp.zeros(3),
+      {},
+      x,
+      KEY,
+      clip_norm=1.0,
+      noise_multiplier=0.5,
+    )[1].sum(),
+    "scalar",
+  ),
   "sam_gradient": Picture(
     lambda f, x, y: f(
       jax.value_and_grad(lambda p: (p["kernel"] ** 2).sum()),

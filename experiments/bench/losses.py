@@ -151,7 +151,10 @@ OURS = {
   "decoupled_mixup_loss": ("logits mixed", {}),
   "decoupled_mixup_bce_loss": ("logits mixed", {}),
   "joint_label_loss": ("joint joint_labels", {}),
-  "logit_normalized_loss": ("logits labels tasks", dict(temperature=0.1)),
+  "logit_normalized_loss": (
+    "logits labels tasks",
+    dict(temperature=0.1, num_tasks=10),
+  ),
   "misfit_normalized_loss": ("logits labels", {}),
   "one_vs_all_loss": ("binary labels", {}),
   "decoupled_distillation_loss": (

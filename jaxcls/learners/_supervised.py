@@ -35,8 +35,8 @@ class Supervised:
       it is of, summed over the axes between (`log_paths` of a mixture of
       experts).
     gradient: None, or a mapping with `name`, a function of `jaxcls.optim` of
-      (value_and_grad, params, *args) such as sam_gradient, and its
-      hyperparameters: where the gradient is taken.
+      (value_and_grad, params, *args), sam_gradient or private_value_and_grad
+      (DP-SGD), and its hyperparameters: how the gradient is taken.
     ema_decay: 0 keeps no average; else evaluation uses the averaged weights
       and statistics.
     frozen_stats: the network trains in evaluation mode: statistics as they

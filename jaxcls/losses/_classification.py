@@ -275,7 +275,8 @@ def squared_error_loss(
   [0.5]
   """
   _checks.check_labels(logits, labels)
-  targets = jax.nn.one_hot(labels, logits.shape[-1], dtype=jnp.float32)
+  rest = logits.astype(jnp.float32)
   if centred:
-    targets = targets - 1 / logits.shape[-1]
-  return ((logits.astype(jnp.float32) - targets) ** 2).mean(axis=-1)
+    rest = rest + 1 / logits.shape[-1]
+  own = _softmax.is_label(rest, labels)
+  return jnp.square(jnp.where(own, rest - 1, rest)).mean(axis=-1)

@@ -12,6 +12,7 @@ def logit_normalized_loss(
   task_of_class: Int[Array, " c"],
   *,
   temperature: float,
+  num_tasks: int | None = None,
 ) -> Float[Array, "*b"]:
   """Cross-entropy of logits over the mean norm of the tasks' logits.
 
@@ -25,12 +26,15 @@ def logit_normalized_loss(
     task_of_class: [c], the task of each class, -1 = not seen yet: such a
       class has no part in the softmax.
     temperature: > 0, no unit.
+    num_tasks: above every entry of task_of_class; None: c. The norms cost b * c
+      * num_tasks multiplications.
 
   Returns:
     [*b] float32, nats, one value per example.
 
   Raises:
-    ValueError: task_of_class is not of shape (c,), or temperature <= 0.
+    ValueError: task_of_class is not of shape (c,), temperature <= 0, or
+      num_tasks < 1.
 
   Source: Zhang et al. 2023, arXiv:2303.05118 (SLCA).
   Differs: as the released code, the mean of the tasks' norms, where the paper
@@ -49,8 +53,11 @@ def logit_normalized_loss(
       f"logits.shape[-1], got {task_of_class.shape}."
     )
   _checks.check_number("temperature", temperature, "above 0", lambda v: v > 0)
+  if num_tasks is not None:
+    _checks.check_number("num_tasks", num_tasks, "at least 1", lambda v: v >= 1)
   x = logits.astype(jnp.float32)
-  members = task_of_class[:, None] == jnp.arange(num_classes)
+  tasks = num_classes if num_tasks is None else num_tasks
+  members = task_of_class[:, None] == jnp.arange(tasks)
   present = members.any(axis=0)
   # The largest logit first: its square must not overflow.
   top = jnp.maximum(jnp.abs(x).max(axis=-1, keepdims=True), 1e-7)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxcls.losses import _checks
+from jaxcls.losses import _checks, _softmax
 
 
 def one_vs_all_loss(
@@ -39,13 +39,13 @@ def one_vs_all_loss(
       f"logits must have shape [*b c 2] with c >= 2, got {logits.shape}."
     )
   _checks.check_labels(logits[..., 0], labels)
-  log_probs = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
+  logits = logits.astype(jnp.float32)
+  inlier = logits[..., 1] - logits[..., 0]
+  # Of the others only the least sure outlier counts, r falls with its logit.
+  rivals = jnp.where(_softmax.is_label(inlier, labels), -jnp.inf, inlier)
   # log(r + 1e-8), finite gradient however small r is.
-  floored = jnp.logaddexp(log_probs, jnp.log(1e-8))
-  own = jax.nn.one_hot(labels, logits.shape[-2], dtype=bool)
-  positive = -jnp.where(own, floored[..., 1], 0.0).sum(-1)
-  negative = jnp.where(own, -jnp.inf, -floored[..., 0]).max(-1)
-  return positive + negative
+  floored = lambda x: jnp.logaddexp(jax.nn.log_sigmoid(x), jnp.log(1e-8))
+  return -floored(_softmax.pick(inlier, labels)) - floored(-rivals.max(-1))
 
 
 def open_set_targets(

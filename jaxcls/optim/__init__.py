@@ -13,6 +13,9 @@ from jaxcls.optim._paths import path_mask as path_mask
 from jaxcls.optim._paths import scale_by_layer as scale_by_layer
 from jaxcls.optim._privacy import epsilon_spent as epsilon_spent
 from jaxcls.optim._privacy import private_gradient as private_gradient
+from jaxcls.optim._privacy import (
+  private_value_and_grad as private_value_and_grad,
+)
 from jaxcls.optim._program import Program as Program
 from jaxcls.optim._program import Statement as Statement
 from jaxcls.optim._program import format_program as format_program

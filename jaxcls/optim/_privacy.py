@@ -61,12 +61,7 @@ def private_gradient(
   >>> print(private_gradient(f, jnp.ones(()), x, **sharp))
   0.75
   """
-  if not 0 < clip_norm < math.inf:
-    raise ValueError(f"clip_norm must be > 0 and finite, got {clip_norm}.")
-  if not 0 <= noise_multiplier < math.inf:
-    raise ValueError(
-      f"noise_multiplier must be >= 0 and finite, got {noise_multiplier}."
-    )
+  _check_noise(clip_norm, noise_multiplier)
   size = _batch_axis(examples, where)
   batch_size = size if batch_size is None else batch_size
   if not batch_size > 0:
@@ -77,28 +72,113 @@ def private_gradient(
   where = jnp.ones(size, bool) if where is None else where
 
   def clipped(example, keep):
-    grads = gradient(params, example)
-    up = lambda g: g.astype(_precision.wide(g))
     # Select, do not multiply: a padded row may hold nan.
-    wide = jax.tree.map(lambda g: jnp.where(keep, up(g), 0), grads)
-    scale = clip_norm / jnp.maximum(optax.tree.norm(wide), clip_norm)
-    return jax.tree.map(lambda g: scale * g, wide)
+    grads = gradient(params, example)
+    kept = jax.tree.map(lambda g: jnp.where(keep, g, jnp.zeros_like(g)), grads)
+    return _clip(kept, clip_norm)
 
   shapes = jax.eval_shape(
     gradient, params, jax.tree.map(lambda x: x[0], examples)
   )
-  total = jax.tree.map(
-    lambda g: g.sum(axis=0), jax.vmap(clipped)(examples, where)
+  grads = jax.vmap(clipped)(examples, where)
+  return _noisy_mean(
+    grads, shapes, clip_norm * noise_multiplier, batch_size, key
   )
+
+
+def private_value_and_grad(
+  value_and_grad: Callable[..., tuple[Any, Any]],
+  params: Any,
+  *args: Any,
+  clip_norm: float,
+  noise_multiplier: float,
+) -> tuple[Any, Any]:
+  """`private_gradient` where a learner takes its gradient.
+
+  In a config: `learner.gradient = dict(name="private_value_and_grad",
+  clip_norm=1.0, noise_multiplier=1.1)`. Each row of the batch goes through the
+  learner alone, with its own key. Loss and metrics are of the training
+  examples and not private; nor are predictions by averaged weights costlier
+  than the weights.
+
+  Args:
+    value_and_grad: (params, stats, batch, key) -> ((loss, aux), grads), aux
+      with `stats` and `metrics`.
+    params: pytree of arrays.
+    *args: stats, batch (pytree of arrays [b ...]) and key.
+    clip_norm: C > 0, in units of the gradient.
+    noise_multiplier: sigma >= 0, no unit; 0 has no privacy.
+
+  Returns:
+    ((loss, aux), grads): means over the rows, the gradient clipped and noisy.
+    With accumulation_steps of k the noise is sqrt(k) times as large.
+
+  Raises:
+    ValueError: clip_norm or noise_multiplier out of range, or a model with
+      batch statistics, which mix the examples.
+
+  Source: Abadi et al. 2016, arXiv:1607.00133, algorithm 1.
+  Differs: the engine's batches are of a shuffled epoch, no Poisson samples;
+    see `epsilon_spent`.
+
+  >>> def value_and_grad(w, stats, x, key):
+  ...   return (0.5 * w * (x**2).sum(), stats), (x**2).sum() / 2
+  >>> args = jnp.ones(()), {}, jnp.array([1.0, 4.0]), jax.random.key(0)
+  >>> _, grads = private_value_and_grad(
+  ...   value_and_grad, *args, clip_norm=1.0, noise_multiplier=0.0
+  ... )
+  >>> print(grads)
+  0.75
+  """
+  _check_noise(clip_norm, noise_multiplier)
+  stats, batch, key = args
+  if jax.tree.leaves(stats):
+    raise ValueError(
+      "private gradients need a model without batch statistics, got some. Use "
+      "norm='group', or a model without normalisation."
+    )
+  size = _batch_axis(batch, None)
+  noise_key, row_key = jax.random.split(key)
+
+  def one(example, key):
+    found, grads = value_and_grad(params, stats, example, key)
+    return found, _clip(grads, clip_norm)
+
+  alone = jax.tree.map(lambda x: x[:, None], batch)
+  found, grads = jax.vmap(one)(alone, jax.random.split(row_key, size))
+  mean = jax.tree.map(lambda x: x.mean(axis=0), found)
+  std = clip_norm * noise_multiplier
+  return mean, _noisy_mean(grads, params, std, size, noise_key)
+
+
+def _check_noise(clip_norm: float, noise_multiplier: float) -> None:
+  if not 0 < clip_norm < math.inf:
+    raise ValueError(f"clip_norm must be > 0 and finite, got {clip_norm}.")
+  if not 0 <= noise_multiplier < math.inf:
+    raise ValueError(
+      f"noise_multiplier must be >= 0 and finite, got {noise_multiplier}."
+    )
+
+
+def _clip(grads, clip_norm: float):
+  """One example's gradients, float32, of norm at most clip_norm."""
+  wide = jax.tree.map(lambda g: g.astype(_precision.wide(g)), grads)
+  scale = clip_norm / jnp.maximum(optax.tree.norm(wide), clip_norm)
+  return jax.tree.map(lambda g: scale * g, wide)
+
+
+def _noisy_mean(grads, like, std: float, batch_size: float, key):
+  """(sum of grads [b ...] + normal noise) / batch_size, typed as `like`."""
+  total = jax.tree.map(lambda g: g.sum(axis=0), grads)
   leaves, structure = jax.tree.flatten(total)
   keys = jax.random.split(key, len(leaves))
   noise = [
-    noise_multiplier * clip_norm * jax.random.normal(k, g.shape, g.dtype)
+    std * jax.random.normal(k, g.shape, g.dtype)
     for k, g in zip(keys, leaves, strict=True)
   ]
   noisy = jax.tree.map(jnp.add, total, structure.unflatten(noise))
   return jax.tree.map(
-    lambda g, s: (g / batch_size).astype(s.dtype), noisy, shapes
+    lambda g, s: (g / batch_size).astype(s.dtype), noisy, like
   )
 
 

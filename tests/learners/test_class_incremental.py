@@ -95,6 +95,10 @@ def test_classes_not_seen_have_no_part():
     x[:, :2], jnp.array([0]), tasks[:2], temperature=0.5
   )
   np.testing.assert_allclose(f(x), other, rtol=1e-6)
+  fewer = losses.logit_normalized_loss(
+    x, jnp.array([0]), tasks, temperature=0.5, num_tasks=1
+  )
+  np.testing.assert_allclose(f(x), fewer, rtol=1e-6)
   np.testing.assert_allclose(
     jax.grad(lambda x: f(x).sum())(x)[0, 2], 0, atol=1e-7
   )

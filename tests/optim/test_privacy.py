@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxcls import optim
+from jaxcls import engine, learners, models, optim
 
 PARAMS = {"w": jnp.array([0.5, -1.0, 2.0]), "b": jnp.array(0.1)}
 RNG = np.random.default_rng(0)
@@ -211,3 +211,63 @@ def test_sampling_makes_it_cheaper_and_steps_dearer():
     **base | dict(sampling_rate=1.0), num_steps=100, accountant="rdp"
   )
   assert 0 < few < many < full
+
+
+def test_a_supervised_learner_clips_each_row_and_adds_noise():
+  private = dict(
+    name="private_value_and_grad", clip_norm=0.5, noise_multiplier=0.0
+  )
+  net = models.mlp(num_classes=3, input_shape=(4,), hidden=(5,))
+  x = jnp.asarray(RNG.normal(size=(6, 4)), jnp.float32)
+  batch = {"x": x, "label": jnp.array([0, 1, 2, 0, 1, -1])}
+  params, stats = net.init(jax.random.key(0))
+  params = {k: v + 0.1 for k, v in params.items()}
+  state = learners.State(
+    step=jnp.int32(0), params=params, stats=stats, opt_state=(), memory={},
+    key=jax.random.key(1), tx=optax.identity(),
+  )  # fmt: skip
+  learner = learners.Supervised(gradient=private)
+  key = jax.random.key(2)
+  loss = lambda p, row, key: learner.loss(net, p, state, row, key)
+  one = lambda p, row: loss(p, jax.tree.map(lambda a: a[None], row), key)[0]
+  expected = optim.private_gradient(
+    jax.grad(one), params, batch, clip_norm=0.5, noise_multiplier=0.0, key=key
+  )
+  grad_fn = jax.value_and_grad(
+    lambda p, stats, row, key: loss(p, row, key), has_aux=True
+  )
+  take = lambda learner: jax.jit(
+    lambda p, b: learner.take_gradient(grad_fn, p, stats, b, key)
+  )
+  (value, aux), got = take(learner)(params, batch)
+  assert_close(got, expected, rtol=1e-5, atol=1e-7)
+  rows = jax.vmap(one, (None, 0))(params, batch)
+  np.testing.assert_allclose(value, rows.mean(), rtol=1e-5)
+  assert 0 <= aux.metrics["accuracy"] <= 1
+  # Another row moves the sum by at most 2 C.
+  other = batch | {"x": x.at[0].set(100.0)}
+  moved = jax.tree.map(jnp.subtract, take(learner)(params, other)[1], got)
+  assert optax.tree.norm(moved) <= 2 * 0.5 / 6 + 1e-6
+  noisy = learners.Supervised(gradient=private | dict(noise_multiplier=2.0))
+  noise = jax.tree.map(jnp.subtract, take(noisy)(params, batch)[1], got)
+  flat = np.concatenate([v.ravel() for v in noise.values()])
+  assert flat.std() == pytest.approx(2.0 * 0.5 / 6, rel=0.4)
+  # Batch statistics would mix the examples.
+  with pytest.raises(ValueError, match="without batch statistics"):
+    learner.take_gradient(grad_fn, params, {"mean": x}, batch, key)
+  for wrong in (dict(clip_norm=0.0), dict(noise_multiplier=-1.0)):
+    wrong = learners.Supervised(gradient=private | wrong)
+    with pytest.raises(ValueError, match=r"must be >"):
+      wrong.take_gradient(grad_fn, params, stats, batch, key)
+
+
+def test_private_training_is_a_config(tiny, tmp_path):
+  learner = dict(
+    name="supervised",
+    gradient=dict(
+      name="private_value_and_grad", clip_norm=1.0, noise_multiplier=0.5
+    ),
+  )
+  model = dict(name="mlp", hidden=(8,))
+  record = engine.train(tiny(model=model, learner=learner), str(tmp_path))
+  assert record["step"] == 12 and 0 <= record["test/accuracy"] <= 1
