@@ -4,7 +4,7 @@ Run:    jaxcls compare --experiment experiments/bags/ins_mil_dense.py \
             --workdir DIR
 Sizes:  200 training, 50 validation, 100 test bags of 10 to 50 images shrunk to
         14 x 14, half of them with sneakers, 20 % of the bag; ConvNet of
-        widths 16, 32; 4 bags a step, 30 epochs (900 steps), 3 seeds.
+        widths 16, 32; 4 bags a step, 30 epochs (900 steps), 8 seeds.
 
 The learning rate was to be the best of (0.001, 0.003) for each arm on the
 validation bags' AUC at 20 % with seed 100: 0.001 is as good in all three. INS's

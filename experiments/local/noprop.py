@@ -2,7 +2,7 @@
 
 Run:    jaxcls compare --experiment experiments/local/noprop.py --workdir DIR
 Sizes:  3,600 training, 400 validation, 1,000 test images; ten blocks, each
-        with an MLP of 128 units on the image; batch 100, 20 epochs, 3 seeds.
+        with an MLP of 128 units on the image; batch 100, 20 epochs, 8 seeds.
         Backpropagation trains the same ten blocks as one network,
         forward-forward an MLP of three layers of 500 units.
 
@@ -43,7 +43,7 @@ def get_experiment() -> dict:
       "batch_size=100",
       "total_epochs=20",
     ),
-    seeds=(0, 1, 2),
+    seeds=(0, 1, 2, 3, 4, 5, 6, 7),
     metric="test/accuracy",
     also=("val/accuracy@1.0",),
     baseline="backprop",

@@ -2,7 +2,7 @@
 
 Run:    jaxcls compare --experiment experiments/meta/dcc_digits.py --workdir DIR
 Sizes:  10 images, or 1, a class of the 1,437 training images of digits, 360
-        test images; MLP of two layers of 128 units; 64 real images a class; 3
+        test images; MLP of two layers of 128 units; 64 real images a class; 8
         seeds. With 10 images 100 rounds of 10 steps, 50 steps of the network
         between, class-wise matching for the first 25 rounds; with 1 image
         1,000 rounds of one step, the first 250 class-wise. A network trained
@@ -22,4 +22,8 @@ def get_experiment() -> dict:
     "scenario.preprocess=({'name': 'normalize', 'mean': (0.305,), "
     "'std': (0.376,)},)",
   )
-  return {**base, "set": (*base["set"], *data), "seeds": (0, 1, 2)}
+  return {
+    **base,
+    "set": (*base["set"], *data),
+    "seeds": (0, 1, 2, 3, 4, 5, 6, 7),
+  }
