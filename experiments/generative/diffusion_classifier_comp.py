@@ -4,7 +4,7 @@ Run:    jaxcls compare --workdir DIR \
             --experiment experiments/generative/diffusion_classifier_comp.py
 Sizes:  scikit-learn's digits, 1,437 training and 360 test images of 8x8; a
         transformer of two blocks of width 96 on patches of 4, 600 steps of 128;
-        30 times a class, uniform weights; 3 seeds. Width, depth and learning
+        30 times a class, uniform weights; 8 seeds. Width, depth and learning
         rate were chosen on 15 % of the training images, then given back.
 """
 
@@ -33,7 +33,7 @@ def get_experiment() -> dict:
       "total_epochs=None",
       "total_steps=600",
     ),
-    seeds=(0, 1, 2),
+    seeds=(0, 1, 2, 3, 4, 5, 6, 7),
     metric="test/accuracy",
     claim="test accuracy above 0.9 with 30 times a class",
   )
