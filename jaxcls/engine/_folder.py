@@ -1,9 +1,10 @@
 """The run folder: what was run, where, and whether it may go on."""
 
+import contextlib
 import json
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -51,6 +52,31 @@ def open_folder(workdir: str, config: Mapping[str, Any]) -> pathlib.Path:
     environment = json.dumps(_log.environment(), indent=2) + "\n"
     write(folder / "environment.json", environment)
   return folder
+
+
+@contextlib.contextmanager
+def hold(folder: pathlib.Path) -> Iterator[None]:
+  """Keeps other processes from training in a folder; a kill lets go of it.
+
+  Raises:
+    RunFolderError: another process holds it.
+  """
+  with contextlib.ExitStack() as stack:
+    if jax.process_index() == 0:
+      file = stack.enter_context(open(folder / ".lock", "w"))
+      try:
+        import fcntl
+
+        # A record lock: a loader's forked workers do not inherit it.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      except (BlockingIOError, PermissionError) as error:
+        raise RunFolderError(
+          f"workdir must not be in use, but another process trains in "
+          f"{str(folder)!r}. Wait for it, or choose another --workdir."
+        ) from error
+      except (ImportError, OSError):
+        pass  # A system or a file system without locks.
+    yield
 
 
 def write(path: pathlib.Path, text: str) -> None:

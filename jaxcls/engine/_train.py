@@ -47,7 +47,9 @@ def train(config: Mapping[str, Any], workdir: str) -> dict[str, Any]:
   summary = folder / "summary.json"
   if summary.exists():
     return json.loads(summary.read_text())
-  with jax.set_mesh(mesh), contextlib.ExitStack() as stack:
+  with contextlib.ExitStack() as stack:
+    stack.enter_context(_folder.hold(folder))
+    stack.enter_context(jax.set_mesh(mesh))
     run = _Run(config, folder, mesh, stack)
     record = run.play(programs)
   if jax.process_index() == 0:

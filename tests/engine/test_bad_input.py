@@ -1,6 +1,8 @@
 """What users get wrong: one clear error, and the run folder stays usable."""
 
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -74,6 +76,23 @@ def test_run_folder_that_cannot_be_written(tmp_path, tiny):
     engine.train(tiny(), str(tmp_path / "file" / "run"))
   with pytest.raises(engine.RunFolderError, match="can be written"):
     engine.train(tiny(), "/proc/run")
+
+
+def test_run_folder_in_which_another_process_trains(tmp_path, tiny):
+  (tmp_path / ".lock").touch()
+  hold = (
+    "import fcntl, sys; f = open(sys.argv[1], 'w'); "
+    "fcntl.lockf(f, fcntl.LOCK_EX); print('held', flush=True); input()"
+  )
+  command = [sys.executable, "-c", hold, str(tmp_path / ".lock")]
+  pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+  with subprocess.Popen(command, **pipes) as other:
+    assert other.stdout.readline() == "held\n"
+    with pytest.raises(engine.RunFolderError, match="another process trains"):
+      engine.train(tiny(), str(tmp_path))
+    other.kill()
+  # A kill lets go of it.
+  engine.train(tiny(), str(tmp_path))
 
 
 def test_weights_to_start_from(tmp_path, tiny):

@@ -3,10 +3,12 @@
 import json
 import pathlib
 import runpy
+import subprocess
+import sys
 
 import pytest
 
-from jaxcls import _lookup, learners, models, scenarios
+from jaxcls import _lookup, cli, learners, models, scenarios
 from jaxcls.engine import _compare, _config
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -51,3 +53,54 @@ def test_results_are_of_these_arms_and_seeds(path):
   assert results["claim"] == experiment["claim"]
   for arm in results["arms"].values():
     assert len(arm["values"]) == len(experiment["seeds"])
+
+
+TINY = """
+def get_experiment():
+  return dict(
+    arms=dict(one=dict(config={config!r})),
+    set=(
+      "total_epochs=None",
+      "total_steps=2",
+      "schedule.warmup_epochs=None",
+      "evaluation.every_epochs=None",
+      "model={{'name': 'mlp', 'hidden': (4,)}}",
+    ),
+    seeds=(0,), metric="test/accuracy", claim="none",
+  )
+"""
+
+
+def test_one_command_runs_all_and_says_how_long(tmp_path, monkeypatch, capsys):
+  folder = tmp_path / "experiments"
+  (folder / "family").mkdir(parents=True)
+  main = ROOT / "experiments" / "__main__.py"
+  (folder / main.name).write_text(main.read_text())
+  config = str(ROOT / "configs" / "quickstart.py")
+  (folder / "family" / "tiny.py").write_text(TINY.format(config=config))
+  monkeypatch.chdir(tmp_path)
+
+  start = subprocess.run
+
+  def in_this_process(command, **options):
+    if "compare" not in command:
+      return start(command, **options)
+    assert options == {"cwd": tmp_path}
+    code = cli.main(command[command.index("compare") :])
+    return subprocess.CompletedProcess(command, code)
+
+  def run(*more):
+    monkeypatch.setattr(sys, "argv", ["", "--workdir", "runs", *more])
+    assert runpy.run_path(str(folder / main.name))["main"]() == 0
+    return capsys.readouterr().out
+
+  monkeypatch.setattr(subprocess, "run", in_this_process)
+  first = run("--publish")
+  assert "0 experiments took 0.0 hours of one core, 1 more were never" in first
+  assert "step 2" in first and "family/tiny: " in first
+  results = json.loads((folder / "family" / "tiny.json").read_text())
+  assert results["arms"].keys() == {"one"}
+  minutes = json.loads((folder / "minutes.json").read_text())
+  assert 0 <= minutes["family/tiny"] < 5
+  again = run("tiny")
+  assert "1 experiments took" in again and "step 2" not in again
