@@ -3,7 +3,7 @@
 Run:    jaxcls compare --experiment experiments/discovery/class_count.py
           --workdir DIR
 Sizes:  as experiments/discovery/protogcd.py: 10,000 training images of
-        Fashion-MNIST at 14 x 14, SimCLR for 12 epochs; then no step, 3 seeds.
+        Fashion-MNIST at 14 x 14, SimCLR for 12 epochs; then no step, 8 seeds.
         Candidates 6 to 14; the truth is 10.
 """
 
@@ -71,7 +71,7 @@ def get_experiment() -> dict:
       )
     ),
     set=(f"model={model}", "log_every_steps=50", "trainable=''"),
-    seeds=(0, 1, 2),
+    seeds=(0, 1, 2, 3, 4, 5, 6, 7),
     metric="test/class_count_probe/num_classes",
     also=(
       "test/class_count_probe/by_accuracy",
