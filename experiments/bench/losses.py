@@ -44,8 +44,9 @@ def interleave(contenders):
   for f in contenders.values():
     f()
   times = {name: [] for name in contenders}
-  for _ in range(REPEATS):
-    for name, f in contenders.items():
+  for i in range(REPEATS):
+    # Back and forth, so that none always follows the same neighbour.
+    for name, f in list(contenders.items())[:: 1 if i % 2 else -1]:
       f()  # what its neighbour left in the caches is not its own
       begin = time.process_time()
       for _ in range(CALLS):
