@@ -207,14 +207,11 @@ def predict_boosted_network(
   Source: Emami & Martinez-Munoz 2019, arXiv:1909.12098 (GBNN).
   Differs: nothing known.
 
+  >>> x, y = jnp.array([[-1.0], [1.0]] * 4), jnp.array([0, 1] * 4)
   >>> params = fit_boosted_network(
-  ...   jnp.zeros((2, 1)),
-  ...   jnp.array([0, 1]),
-  ...   num_classes=2,
-  ...   key=jax.random.key(0),
-  ...   total_units=2,
+  ...   x, y, num_classes=2, key=jax.random.key(0), total_units=2
   ... )
-  >>> print(predict_boosted_network(params, jnp.ones((1, 1)), num_steps=0))
+  >>> print(predict_boosted_network(params, x[:1], num_steps=0))
   [[0. 0.]]
   """
   network = boosted_network_params(params, num_steps=num_steps)
@@ -245,16 +242,12 @@ def boosted_network_params(
   Source: Emami & Martinez-Munoz 2019, arXiv:1909.12098 (GBNN).
   Differs: nothing known.
 
+  >>> x, y = jnp.array([[-1.0], [1.0]] * 4), jnp.array([0, 1] * 4)
   >>> params = fit_boosted_network(
-  ...   jnp.zeros((2, 1)),
-  ...   jnp.array([0, 1]),
-  ...   num_classes=2,
-  ...   key=jax.random.key(0),
-  ...   total_units=4,
-  ...   units_per_step=2,
+  ...   x, y, num_classes=2, key=jax.random.key(0), total_units=2
   ... )
   >>> print(boosted_network_params(params)["head/kernel"].shape)
-  (4, 2)
+  (2, 2)
   """
   hidden = params["hidden_kernel"]
   steps, units, width = hidden.shape

@@ -63,7 +63,7 @@ def test_training_moves_only_the_statistics_of_batch_norm():
     lambda **kw: models.mlp(hidden=(4,), **kw),
     lambda **kw: models.convnet(widths=(4,), hidden=None, **kw),
     lambda **kw: models.vit(variant="mu/4", depth=1, **kw),
-    lambda **kw: models.resnet(depth=18, width=2, **kw),
+    lambda **kw: models.resnet(depth=10, width=2, **kw),
   ],
   ids=["mlp", "convnet", "vit", "resnet"],
 )

@@ -11,7 +11,7 @@ from jaxcls.models import _layers
 KWARGS = dict(num_classes=3, input_shape=(8, 8, 1), dropout=0.5)
 MAKE = {
   "convnet": lambda **kw: models.convnet(widths=(4,), hidden=8, **kw),
-  "resnet": lambda **kw: models.resnet(depth=18, width=4, **kw),
+  "resnet": lambda **kw: models.resnet(depth=10, width=4, **kw),
 }
 X = jax.random.normal(jax.random.key(0), (6, 8, 8, 1))
 LABELS = jnp.arange(6) % 3
