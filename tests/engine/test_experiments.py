@@ -104,3 +104,9 @@ def test_one_command_runs_all_and_says_how_long(tmp_path, monkeypatch, capsys):
   assert 0 <= minutes["family/tiny"] < 5
   again = run("tiny")
   assert "1 experiments took" in again and "step 2" not in again
+
+
+def test_timed_experiments_exist():
+  minutes = json.loads((ROOT / "experiments" / "minutes.json").read_text())
+  assert minutes.keys() <= {f"{p.parent.name}/{p.stem}" for p in FILES}
+  assert all(0 < m < 1000 for m in minutes.values())
