@@ -1,10 +1,11 @@
 import pathlib
 import re
 
+import jax
 import pytest
 
 from jaxcls import cli, engine
-from jaxcls.engine import _config, _systems
+from jaxcls.engine import _config, _folder, _systems
 
 ROOT = pathlib.Path(__file__).parents[2]
 CONFIGS = sorted(
@@ -39,12 +40,15 @@ def test_config_builds(path):
 
 
 @pytest.mark.parametrize("path", CONFIGS)
-def test_config_runs_in_smoke_size(path, tmp_path):
+def test_config_runs_in_smoke_size(path, tmp_path, monkeypatch):
+  # The pictures and the programs of fifty runs would slow what comes after.
+  monkeypatch.setattr(_folder, "plot_curves", lambda folder: None)
   command = ["train", "--config", f"{ROOT / path}:smoke"]
   assert cli.main([*command, "--workdir", str(tmp_path)]) == 0
   # Of the test set, of a probe, or of a stream predicted before it is learned.
   keys = engine.read_metrics(tmp_path)[-1].keys()
   assert any(key.endswith(("accuracy", "auc")) for key in keys)
+  jax.clear_caches()
 
 
 def test_listing_and_filters(capsys):
