@@ -1,7 +1,6 @@
 import pathlib
 import re
 
-import jax
 import pytest
 
 from jaxcls import cli, engine
@@ -41,14 +40,13 @@ def test_config_builds(path):
 
 @pytest.mark.parametrize("path", CONFIGS)
 def test_config_runs_in_smoke_size(path, tmp_path, monkeypatch):
-  # The pictures and the programs of fifty runs would slow what comes after.
+  # The pictures of fifty runs take a while; other tests look at them.
   monkeypatch.setattr(_folder, "plot_curves", lambda folder: None)
   command = ["train", "--config", f"{ROOT / path}:smoke"]
   assert cli.main([*command, "--workdir", str(tmp_path)]) == 0
   # Of the test set, of a probe, or of a stream predicted before it is learned.
   keys = engine.read_metrics(tmp_path)[-1].keys()
   assert any(key.endswith(("accuracy", "auc")) for key in keys)
-  jax.clear_caches()
 
 
 def test_listing_and_filters(capsys):
