@@ -51,7 +51,8 @@ def check_interval(name, value, low, high=math.inf) -> None:
 def each(one, images, key, *args):
   """Applies `one(image [h w c], key, *row)` to every row with its own key.
 
-  `one` sees float32; the result has the images' type.
+  `row` is that of `args`, arrays [b ...]. `one` sees the image in float32; the
+  result has the images' type.
   """
   keys = jax.random.split(key, len(images))
   changed = jax.vmap(one)(images.astype(jnp.float32), keys, *args)

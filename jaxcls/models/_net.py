@@ -21,7 +21,7 @@ class _InitKeys:
   """The keys of `nnx.Rngs(params=key)`, counted by a number of Python.
 
   flax counts in a Variable, whose every update under a trace looks through all
-  equations before it: quadratic in the depth, 12 s for a CLIP of 24 blocks.
+  equations before it: building took time quadratic in the depth.
   """
 
   def __init__(self, key: jax.Array):

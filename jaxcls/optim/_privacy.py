@@ -95,11 +95,12 @@ def private_value_and_grad(
 ) -> tuple[Any, Any]:
   """`private_gradient` where a learner takes its gradient.
 
-  In a config: `learner.gradient = dict(name="private_value_and_grad",
-  clip_norm=1.0, noise_multiplier=1.1)`. Each row of the batch goes through the
-  learner alone, with its own key. Loss and metrics are of the training
-  examples and not private; nor are predictions by averaged weights costlier
-  than the weights.
+  g = (sum_i g_i / max(1, ||g_i|| / C) + N(0, sigma^2 C^2 I)) / b
+
+  with g_i the gradient for row i alone, which goes through the learner with a
+  key of its own. In a config: `learner.gradient = dict(
+  name="private_value_and_grad", clip_norm=1.0, noise_multiplier=1.1)`. Loss and
+  metrics are means over training examples and are not private.
 
   Args:
     value_and_grad: (params, stats, batch, key) -> ((loss, aux), grads), aux
@@ -110,12 +111,13 @@ def private_value_and_grad(
     noise_multiplier: sigma >= 0, no unit; 0 has no privacy.
 
   Returns:
-    ((loss, aux), grads): means over the rows, the gradient clipped and noisy.
-    With accumulation_steps of k the noise is sqrt(k) times as large.
+    ((loss, aux), grads): means over all b rows, also those left out; g in the
+    types of params, summed in float32. With accumulation_steps of k the noise
+    is sqrt(k) times as large.
 
   Raises:
-    ValueError: clip_norm or noise_multiplier out of range, or a model with
-      batch statistics, which mix the examples.
+    ValueError: clip_norm or noise_multiplier out of range, an empty batch, or a
+      model with batch statistics, which mix the examples.
 
   Source: Abadi et al. 2016, arXiv:1607.00133, algorithm 1.
   Differs: the engine's batches are of a shuffled epoch, no Poisson samples;
