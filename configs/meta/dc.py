@@ -30,6 +30,8 @@ def get_config(mode: str = "full") -> ml_collections.ConfigDict:
     name="convnet",
     widths=(8, 8) if smoke else (128, 128, 128),
     hidden=None,
+    flatten=True,
+    pool="average",
     norm="instance",
   )
   c.learner = dict(

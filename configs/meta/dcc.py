@@ -31,6 +31,8 @@ def get_config(mode: str = "full") -> ml_collections.ConfigDict:
     name="convnet",
     widths=(128, 128, 128),
     hidden=None,
+    flatten=True,
+    pool="average",
     norm="instance",
   )
   if smoke:

@@ -11,8 +11,8 @@ from jaxcls.models import _layers, _net
 
 class _ConvNet(nnx.Module):
   def __init__(
-    self, channels, num_classes, widths, hidden, size, norm, dropout, samples,
-    cosine_scale, tract_ridge, dtype, rngs,
+    self, channels, num_classes, widths, flat, hidden, pool, size, norm,
+    dropout, samples, cosine_scale, tract_ridge, unfold, dtype, rngs,
   ):  # fmt: skip
     make_norm = _layers.make_norm(norm, rngs=rngs, dtype=dtype)
     ins = (channels, *widths)
@@ -25,34 +25,37 @@ class _ConvNet(nnx.Module):
           rngs=rngs,
           dtype=dtype,
           tract_ridge=None if i else tract_ridge,
+          unfold=unfold,
         )
         for i, (a, b) in enumerate(zip(ins, widths, strict=False))
       ]
     )
     self.norms = nnx.List([make_norm(width) for width in widths])
     self.hidden = (
-      _layers.linear(hidden[0], hidden[1], rngs=rngs, dtype=dtype)
-      if hidden
-      else None
+      _layers.linear(flat, hidden, rngs=rngs, dtype=dtype) if hidden else None
     )
     self.dropout, self.samples = _layers.Dropout(dropout), samples
-    width = hidden[1] if hidden else widths[-1]
     self.head = _layers.head(
-      width, num_classes, rngs=rngs, cosine_scale=cosine_scale
+      hidden or flat, num_classes, rngs=rngs, cosine_scale=cosine_scale
     )
-    self.dtype = dtype
+    self.flat, self.average, self.dtype = flat, pool == "average", dtype
 
   def __call__(self, x, *, key, tap):
     x = tap("stem", x.astype(self.dtype))
     for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
-      # Pool before the norm and the ReLU: both then touch a quarter as much.
-      x = _layers.max_pool_2x2(conv(x))
-      x = _layers.constrain_batch(tap(f"stage{i + 1}", jax.nn.relu(norm(x))))
+      # The maximum before the norm and the ReLU: both touch a quarter as much.
+      x = conv(x) if self.average else _layers.max_pool_2x2(conv(x))
+      x = jax.nn.relu(norm(x))
+      x = _layers.average_pool_2x2(x) if self.average else x
+      x = _layers.constrain_batch(tap(f"stage{i + 1}", x))
     maps = x
-    if self.hidden is None:
+    # A number a channel, or all of them.
+    if self.flat == x.shape[-1]:
       features = jnp.mean(x, axis=(1, 2))
     else:
-      features = jax.nn.relu(self.hidden(x.reshape(x.shape[0], -1)))
+      features = x.reshape(x.shape[0], -1)
+    if self.hidden is not None:
+      features = jax.nn.relu(self.hidden(features))
     outputs = _layers.classify(
       self.head, tap("head", features), self.dropout, self.samples, key
     )
@@ -65,22 +68,30 @@ def convnet(
   input_shape: Sequence[int],
   widths: Sequence[int] = (32, 64),
   hidden: int | None = 128,
+  flatten: bool = False,
+  pool: str = "max",
   kernel_size: int = 3,
   norm: str = "batch",
   cosine_scale: float | None = None,
   dropout: float = 0.0,
   dropout_samples: int = 1,
   tract_ridge: float | None = None,
+  unfold: bool = False,
   dtype: str = "float32",
 ) -> _net.Net:
   """Convolution, 2x2 max-pool, norm, ReLU for each width; then a head.
+
+  With `hidden=None, flatten=True, pool="average", norm="instance"` it is the
+  network of dataset condensation (Zhao et al. 2021, arXiv:2006.05929).
 
   Args:
     num_classes: width of `logits`.
     input_shape: (h, w, channels).
     widths: output channels of each stage; a stage halves height and width.
-    hidden: width of a dense layer on the flattened maps; None pools the maps
-      to their mean instead.
+    hidden: width of a dense layer on the flattened maps; None: no such layer.
+    flatten: without `hidden`, the head reads the flattened maps; False: their
+      mean over the pixels, of which norm="instance" leaves next to nothing.
+    pool: "max", before the norm, or "average", after the ReLU.
     kernel_size: side of the square kernels.
     norm: "batch", "group", "instance" or "layer".
     cosine_scale: the head gives scale * cos(features, w_c); None: a linear
@@ -90,6 +101,9 @@ def convnet(
       dropout, Inoue 2019, arXiv:1905.09788); adds `sample_logits` [b m c].
     tract_ridge: trains the first layer with TrAct's gradient; see
       `optim.tract_gradient`.
+    unfold: convolutions as one matrix product of the shifted maps (im2col):
+      the same values, several times faster on CPU inside loops (condensation,
+      federated clients), more memory.
     dtype: compute dtype; parameters stay float32.
 
   Returns:
@@ -97,7 +111,8 @@ def convnet(
     "stem", "stage1", ..., "head".
 
   Raises:
-    ValueError: the image is smaller than 2 ** len(widths).
+    ValueError: the image is smaller than 2 ** len(widths), pool is unknown,
+      or unfold is asked for with an even kernel_size or tract_ridge.
   """
   h, w, channels = input_shape
   shrink = 2 ** len(widths)
@@ -106,10 +121,17 @@ def convnet(
       f"input_shape must be at least {shrink} pixels a side for "
       f"{len(widths)} stages, got {tuple(input_shape)}. Use fewer widths."
     )
-  flat = (h // shrink) * (w // shrink) * widths[-1]
+  if pool not in ("max", "average"):
+    raise ValueError(f"pool must be 'max' or 'average', got {pool!r}.")
+  if unfold and (tract_ridge is not None or kernel_size % 2 == 0):
+    raise ValueError(
+      "unfold must be False with tract_ridge or an even kernel_size, got "
+      f"tract_ridge={tract_ridge}, kernel_size={kernel_size}."
+    )
+  pixels = (h // shrink) * (w // shrink) if hidden or flatten else 1
   make = lambda rngs: _ConvNet(
-    channels, num_classes, tuple(widths), hidden and (flat, hidden),
+    channels, num_classes, tuple(widths), pixels * widths[-1], hidden, pool,
     kernel_size, norm, dropout, dropout_samples, cosine_scale, tract_ridge,
-    _layers.as_dtype(dtype), rngs,
+    unfold, _layers.as_dtype(dtype), rngs,
   )  # fmt: skip
   return _net.Net(make, num_classes=num_classes, input_shape=input_shape)

@@ -74,9 +74,12 @@ def conv(
   use_bias: bool = False,
   padding: str | Sequence = "SAME",
   tract_ridge: float | None = None,
+  unfold: bool = False,
 ) -> nnx.Conv:
   """A square convolution with He initialisation, no bias by default."""
   kwargs = {}
+  if unfold:
+    kwargs["conv_general_dilated"] = _unfolded_conv
   if tract_ridge is not None:
     kwargs["conv_general_dilated"] = optim.tract_conv(ridge=tract_ridge)
   return nnx.Conv(
@@ -95,6 +98,22 @@ def conv(
   )
 
 
+def _unfolded_conv(x, kernel, strides, padding, **unused):
+  """A convolution of odd size, stride 1 and padding "SAME" as one product.
+
+  XLA's convolutions and their gradients take five times as long on CPU inside
+  loops and conditionals; matrix products do not.
+  """
+  del strides, padding, unused
+  h, w, size = *x.shape[1:3], kernel.shape[0]
+  ends = (size // 2, size // 2)
+  x = jnp.pad(x, ((0, 0), ends, ends, (0, 0)))
+  shifts = [
+    x[:, i : i + h, j : j + w] for i in range(size) for j in range(size)
+  ]
+  return jnp.concatenate(shifts, -1) @ kernel.reshape(-1, kernel.shape[-1])
+
+
 def max_pool_2x2(x: jax.Array) -> jax.Array:
   """Maximum of every 2x2 square: [b h w c] -> [b h//2 w//2 c].
 
@@ -106,6 +125,14 @@ def max_pool_2x2(x: jax.Array) -> jax.Array:
   x = x[:, :h, :w]
   rows = jnp.maximum(x[:, ::2], x[:, 1::2])
   return jnp.maximum(rows[:, :, ::2], rows[:, :, 1::2])
+
+
+def average_pool_2x2(x: jax.Array) -> jax.Array:
+  """Mean of every 2x2 square: [b h w c] -> [b h//2 w//2 c]."""
+  h, w = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
+  x = x[:, :h, :w]
+  rows = x[:, ::2] + x[:, 1::2]
+  return (rows[:, :, ::2] + rows[:, :, 1::2]) / 4
 
 
 def make_norm(

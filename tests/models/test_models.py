@@ -1,3 +1,4 @@
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -204,6 +205,59 @@ def test_masked_logits_take_no_probability_or_gradient():
   assert jax.grad(nll)(logits)[0, 1] == 0
   with pytest.raises(ValueError, match=r"class_mask must have shape \(3,\)"):
     models.mask_logits(logits, mask[:2])
+
+
+def test_network_of_dataset_condensation():
+  net = models.convnet(
+    num_classes=3, input_shape=(9, 8, 1), widths=(2, 4), hidden=None,
+    flatten=True, pool="average", norm="instance",
+  )  # fmt: skip
+  x = jax.random.normal(jax.random.key(0), (2, 9, 8, 1))
+  params, stats = net.init(jax.random.key(1))
+  seen = {}
+
+  def tap(name, x):
+    seen[name] = x
+    return x
+
+  outputs, _ = net(params, stats, x, tap=tap)
+  assert outputs["maps"].shape == (2, 2, 2, 4)
+  np.testing.assert_array_equal(
+    outputs["features"], outputs["maps"].reshape(2, 16)
+  )
+  conv = jax.lax.conv_general_dilated(
+    x, params["convs/0/kernel"], (1, 1), "SAME",
+    dimension_numbers=("NHWC", "HWIO", "NHWC"),
+  )  # fmt: skip
+  moments = dict(axis=(1, 2), keepdims=True)
+  norm = (conv - conv.mean(**moments)) * jax.lax.rsqrt(
+    conv.var(**moments) + 1e-5
+  )
+  mean = jax.lax.reduce_window(
+    jax.nn.relu(norm), 0.0, jax.lax.add, (1, 2, 2, 1), (1, 2, 2, 1), "VALID"
+  )
+  np.testing.assert_allclose(seen["stage1"], mean / 4, atol=1e-5)
+  with pytest.raises(ValueError, match="pool must be 'max' or 'average', got"):
+    models.convnet(num_classes=3, input_shape=(8, 8, 1), pool="min")
+
+
+def test_unfolded_convolutions_are_the_same():
+  shape = dict(num_classes=3, input_shape=(7, 6, 2), widths=(2, 4))
+  x = jax.random.normal(jax.random.key(0), (3, 7, 6, 2))
+  plain, unfolded = (
+    models.convnet(**shape),
+    models.convnet(**shape, unfold=True),
+  )
+  params, stats = plain.init(jax.random.key(1))
+  chex.assert_trees_all_equal(unfolded.init(jax.random.key(1))[0], params)
+
+  def loss(params, net):
+    return jnp.sum(net(params, stats, x)[0]["logits"] ** 2)
+
+  want, got = (jax.value_and_grad(loss)(params, n) for n in (plain, unfolded))
+  chex.assert_trees_all_close(got, want, rtol=1e-4, atol=1e-5)
+  with pytest.raises(ValueError, match="unfold must be False with tract_ridge"):
+    models.convnet(**shape, unfold=True, kernel_size=2)
 
 
 def test_pooling_equals_the_window_reduction():
