@@ -5,7 +5,7 @@ Run:    jaxcls compare --workdir DIR \
 Sizes:  shapes at 20 pixels, a circle and a square side by side in two of three
         colours, 6 prompts in 3 pairs of hard negatives ("red circle and green
         square", "green circle and red square"); 6,000 training images in the
-        rendering "plain"; 240 test images, the same scenes in "shifted"; 3
+        rendering "plain"; 240 test images, the same scenes in "shifted"; 8
         seeds. Both models: 1,500 steps of 64. The denoiser: a transformer of
         two blocks of width 64 on patches of 5, text tower of two blocks, 15
         times a prompt. TinyCLIP: a convolutional network (16, 32) and the same
@@ -65,7 +65,7 @@ def get_experiment() -> dict:
       "total_epochs=None",
       "total_steps=1500",
     ),
-    seeds=(0, 1, 2),
+    seeds=(0, 1, 2, 3, 4, 5, 6, 7),
     metric="test/twin_accuracy",
     also=(
       "test/accuracy", "shifted/twin_accuracy", "shifted/accuracy",
