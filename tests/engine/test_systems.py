@@ -1,3 +1,4 @@
+import json
 import pathlib
 import re
 
@@ -28,6 +29,13 @@ def test_row_is_true(id):
     r"(?:configs|experiments)/[\w/.]+\.py", row["command"]
   ):
     assert (ROOT / path).is_file(), path
+
+
+@pytest.mark.parametrize("path", CONFIGS)
+def test_config_was_compiled_for_a_slice(path):
+  table = (ROOT / "experiments/bench/preflight.json").read_text()
+  phases = json.loads(table)[path]["phases"]
+  assert phases and all(phase["fits"] for phase in phases)
 
 
 @pytest.mark.parametrize("path", CONFIGS)
