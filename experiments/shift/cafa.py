@@ -3,7 +3,7 @@
 Run:    jaxcls compare --experiment experiments/shift/cafa.py --workdir DIR
 Sizes:  10,000 training images of Fashion-MNIST, 5 epochs; then 2,000 test
         images in ten batches of 200 under each of 7 corruptions at severity
-        5, one step a batch with Adam, 3 seeds.
+        5, one step a batch with Adam, 8 seeds.
 
 The learning rate is the paper's 1e-3 for all; every corruption starts from the
 source model. The metric is the mean accuracy of the predictions made before
@@ -54,7 +54,7 @@ def get_experiment() -> dict:
       "model={'name': 'convnet', 'widths': (16, 32), 'hidden': 64}",
       "log_every_steps=10",
     ),
-    seeds=(0, 1, 2),
+    seeds=(0, 1, 2, 3, 4, 5, 6, 7),
     metric="stages/average_prequential_accuracy",
     also=tuple(
       f"stages/{name}/accuracy"
