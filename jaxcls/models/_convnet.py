@@ -102,8 +102,8 @@ def convnet(
     tract_ridge: trains the first layer with TrAct's gradient; see
       `optim.tract_gradient`.
     unfold: convolutions as one matrix product of the shifted maps (im2col):
-      the same values, several times faster on CPU inside loops (condensation,
-      federated clients), more memory.
+      the same values; on CPU faster inside loops and conditionals, such as
+      condensation's (experiments/bench/unfold.py), with more memory.
     dtype: compute dtype; parameters stay float32.
 
   Returns:

@@ -101,8 +101,8 @@ def conv(
 def _unfolded_conv(x, kernel, strides, padding, **unused):
   """A convolution of odd size, stride 1 and padding "SAME" as one product.
 
-  XLA's convolutions and their gradients take five times as long on CPU inside
-  loops and conditionals; matrix products do not.
+  On CPU, XLA's convolutions and their gradients are slow inside loops and
+  conditionals; matrix products are not (experiments/bench/unfold.py).
   """
   del strides, padding, unused
   h, w, size = *x.shape[1:3], kernel.shape[0]
