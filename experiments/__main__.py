@@ -2,7 +2,7 @@
 
 Run:  python experiments --workdir DIR [name ...] [--publish]
 
-A name is a file of experiments/<family>/ without its ending; none means all.
+A name is <family>/<file> or <file>, without its ending; none means all.
 What is finished is not run again, what was stopped goes on. Says how long all
 will take, from experiments/minutes.json (minutes on one CPU core), and how long
 each took; --publish puts results and plots beside the files, and the minutes of
@@ -24,16 +24,19 @@ MINUTES = HERE / "minutes.json"
 def find(names):
   """The experiment files, all or those named."""
   files = {
-    path.stem: path
+    f"{path.parent.name}/{path.stem}": path
     for path in sorted(HERE.glob("*/*.py"))
     if "def get_experiment" in path.read_text()
   }
+  found = []
   for name in names:
-    if name not in files:
+    match = [full for full in files if name in (full, full.split("/")[1])]
+    if len(match) != 1:
       raise SystemExit(
-        f"experiment must be one of {', '.join(files)}, got {name!r}."
+        f"experiment must be one of {', '.join(match or files)}, got {name!r}."
       )
-  return [files[name] for name in names or files]
+    found += match
+  return [files[name] for name in found or files]
 
 
 def forecast(names, minutes):

@@ -110,3 +110,16 @@ def test_timed_experiments_exist():
   minutes = json.loads((ROOT / "experiments" / "minutes.json").read_text())
   assert minutes.keys() <= {f"{p.parent.name}/{p.stem}" for p in FILES}
   assert all(0 < m < 1000 for m in minutes.values())
+
+
+def test_every_experiment_is_among_all_and_can_be_named():
+  find = runpy.run_path(str(ROOT / "experiments" / "__main__.py"))["find"]
+  assert find([]) == FILES
+  assert find(["core/decoupled_mixup", "groco"]) == [
+    ROOT / "experiments" / "core" / "decoupled_mixup.py",
+    ROOT / "experiments" / "selfsup" / "groco.py",
+  ]
+  with pytest.raises(SystemExit, match="of core/decoupled_mixup, semisup/"):
+    find(["decoupled_mixup"])
+  with pytest.raises(SystemExit, match="experiment must be one of .*, got 'x'"):
+    find(["x"])
