@@ -33,8 +33,9 @@ def test_row_is_true(id):
 
 @pytest.mark.parametrize("path", CONFIGS)
 def test_config_was_compiled_for_a_slice(path):
-  table = (ROOT / "experiments/bench/preflight.json").read_text()
-  phases = json.loads(table)[path]["phases"]
+  table = json.loads((ROOT / "experiments/bench/preflight.json").read_text())
+  assert path in table, f"run: python experiments/bench/preflight.py {path}"
+  phases = table[path]["phases"]
   assert phases and all(phase["fits"] for phase in phases)
 
 
