@@ -2,7 +2,8 @@
 
 Run:  python experiments --workdir DIR [name ...] [--publish]
 
-A name is <family>/<file> or <file>, without its ending; none means all.
+A name is <family>, <family>/<file> or <file>, without its ending; none means
+all. A family is all of its experiments.
 What is finished is not run again, what was stopped goes on. Says how long all
 will take, from experiments/minutes.json (minutes on one CPU core), and how long
 each took; --publish puts results and plots beside the files, and the minutes of
@@ -30,13 +31,14 @@ def find(names):
   }
   found = []
   for name in names:
+    family = [full for full in files if full.split("/")[0] == name]
     match = [full for full in files if name in (full, full.split("/")[1])]
-    if len(match) != 1:
+    if len(match) != 1 and not family:
       raise SystemExit(
         f"experiment must be one of {', '.join(match or files)}, got {name!r}."
       )
-    found += match
-  return [files[name] for name in found or files]
+    found += family or match
+  return [files[name] for name in dict.fromkeys(found or files)]
 
 
 def forecast(names, minutes):

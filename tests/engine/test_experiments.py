@@ -119,6 +119,9 @@ def test_every_experiment_is_among_all_and_can_be_named():
     ROOT / "experiments" / "core" / "decoupled_mixup.py",
     ROOT / "experiments" / "selfsup" / "groco.py",
   ]
+  bags = sorted((ROOT / "experiments" / "bags").glob("ins_mil*.py"))
+  bags = [path for path in bags if path in FILES]
+  assert find(["bags", "ins_mil"]) == bags
   with pytest.raises(SystemExit, match="of core/decoupled_mixup, semisup/"):
     find(["decoupled_mixup"])
   with pytest.raises(SystemExit, match="experiment must be one of .*, got 'x'"):
