@@ -7,7 +7,7 @@ Sizes:  mnist5k at half size in the middle of one black and white picture, the
         independently of the class (`mnist5k_backdrop`): the images' mean has
         about 40 times the energy of what sets a class apart. Everything else is
         experiments/meta/dcc.py: 10 images, or 1, a class of 4,000, 1,000 test
-        images, MLP of two layers of 128 units, 64 real images a class. 3
+        images, MLP of two layers of 128 units, 64 real images a class. 8
         seeds. dcc_background_plain.py has the digits on a black ground.
 
 The expectation: class by class, a gradient is a sum of errors times inputs,
@@ -33,7 +33,7 @@ def get_experiment() -> dict:
   return {
     **base,
     "set": (*base["set"], *data),
-    "seeds": (0, 1, 2),
+    "seeds": (0, 1, 2, 3, 4, 5, 6, 7),
     "baseline": "random_10",
     "claim": "10 images a class: DC at most as accurate as random real images, "
     "DCC more accurate than both",
