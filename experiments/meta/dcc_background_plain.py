@@ -26,6 +26,7 @@ def get_experiment() -> dict:
     **base,
     "arms": {name: arms[name] for name in ("random_10", "dc_10", "dcc_10")},
     "set": (*base["set"], *data),
+    "seeds": (0, 1, 2),
     "claim": "10 images a class: DC and DCC more accurate than random real "
     "images",
   }
