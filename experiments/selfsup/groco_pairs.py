@@ -6,8 +6,9 @@ Sizes:  19,000 pairs of overlapping digits of mnist5k, 4,000 of other digits to
         test, 14 x 22 pixels, 100 classes; network and rates of groco.py; batch
         256, 20 epochs, 5 seeds.
 Chosen: SimCLR's temperature 0.2 out of (0.05, 0.1, 0.2, 0.5), GroCo's steepness
-        1 out of (0.5, 1, 4, 16), by the k-NN accuracy on val of seed 100. A first seed with
-        groco.py's values (0.1 and 1) had been seen before, GroCo ahead by more.
+        1 out of (0.5, 1, 4, 16), by the k-NN accuracy on val of seed 100.
+        A first seed with groco.py's values (0.1 and 1) had been seen before,
+        GroCo ahead by more.
 
 Of 255 other images in a batch about 25 have the anchor's class where there are
 ten, so that GroCo's ten nearest negatives may all be of it; here it is 3, and 1
